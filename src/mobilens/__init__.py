@@ -1,0 +1,1 @@
+"""MobileNets, from your photos to your phone."""

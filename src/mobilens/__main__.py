@@ -1,0 +1,7 @@
+"""``python -m mobilens``."""
+
+import sys
+
+from mobilens.cli import main
+
+sys.exit(main())

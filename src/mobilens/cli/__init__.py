@@ -1,0 +1,84 @@
+"""The command line: one file a verb, nothing heavy imported before the verb runs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from mobilens.errors import MobilensError
+
+VERBS = {
+    "train": "train a model on your photos; ends with a verified file",
+    "evaluate": "measure a checkpoint or a model file on a data set",
+    "predict": "label images with a model file",
+    "export": "turn a checkpoint into a verified model file",
+    "verify": "prove again that a model file gives the answers it promises",
+    "benchmark": "measure latency, throughput, memory and size of model files",
+    "check": "look for what would spoil a result in a data set",
+    "info": "show an architecture, row by row, with its cost",
+    "demo": "train, export and verify on digits that ship inside, in two minutes",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Arguments without the program's name; the process's own by default.
+
+    Returns:
+        Exit code: 0 done, 1 a failed run, 2 wrong use, 130 stopped.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser(next((word for word in arguments if not word.startswith("-")), None))
+    args = parser.parse_args(arguments)
+    if not hasattr(args, "run"):
+        parser.print_help()
+        return 2
+    try:
+        return int(args.run(args))
+    except MobilensError as error:
+        print(f"mobilens {args.verb}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"mobilens {args.verb}: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader went away, as `head` does: point stdout elsewhere so that exit stays quiet.
+        sys.stdout = None
+        return 0
+
+
+def _parser(verb: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mobilens", description="MobileNets, from your photos to your phone."
+    )
+    parser.add_argument("--version", action=_Version, help="print the version")
+    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", title="commands")
+    for name, summary in VERBS.items():
+        sub = verbs.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+        if name == verb:
+            module = importlib.import_module(f"mobilens.cli.{name}")
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Print the version; reading package metadata only when asked keeps ``--help`` quick."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **_: object) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="print the version and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"mobilens {version('mobilens')}")
+        parser.exit()

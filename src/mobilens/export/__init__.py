@@ -1,0 +1,1 @@
+"""A checkpoint becomes a bundle; no file leaves without its proof."""

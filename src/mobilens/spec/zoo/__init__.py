@@ -1,0 +1,104 @@
+"""Every architecture by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from mobilens.errors import SpecError, UnknownNameError, UsageError
+from mobilens.spec.model import ModelSpec, Padding
+from mobilens.spec.zoo.mobilenet_v1 import mobilenet_v1
+from mobilens.spec.zoo.mobilenet_v2 import mobilenet_v2
+from mobilens.spec.zoo.mobilenet_v3 import (
+    WidthRule,
+    mobilenet_v3_large,
+    mobilenet_v3_large_minimalistic,
+    mobilenet_v3_small,
+    mobilenet_v3_small_minimalistic,
+)
+from mobilens.spec.zoo.mobilenet_v4 import (
+    mobilenet_v4_conv_large,
+    mobilenet_v4_conv_medium,
+    mobilenet_v4_conv_small,
+    mobilenet_v4_hybrid_large,
+    mobilenet_v4_hybrid_medium,
+)
+
+ZOO: dict[str, Callable[..., ModelSpec]] = {
+    "mobilenet_v1": mobilenet_v1,
+    "mobilenet_v2": mobilenet_v2,
+    "mobilenet_v3_large": mobilenet_v3_large,
+    "mobilenet_v3_small": mobilenet_v3_small,
+    "mobilenet_v3_large_minimalistic": mobilenet_v3_large_minimalistic,
+    "mobilenet_v3_small_minimalistic": mobilenet_v3_small_minimalistic,
+    "mobilenet_v4_conv_small": mobilenet_v4_conv_small,
+    "mobilenet_v4_conv_medium": mobilenet_v4_conv_medium,
+    "mobilenet_v4_conv_large": mobilenet_v4_conv_large,
+    "mobilenet_v4_hybrid_medium": mobilenet_v4_hybrid_medium,
+    "mobilenet_v4_hybrid_large": mobilenet_v4_hybrid_large,
+}
+
+WIDTH_RULES: tuple[WidthRule, ...] = ("paper", "torchvision")
+
+
+def list_models() -> list[str]:
+    """Names of every architecture."""
+    return list(ZOO)
+
+
+def build_spec(
+    name: str,
+    *,
+    width_mult: float = 1.0,
+    resolution: int | tuple[int, int] | None = None,
+    width_rule: WidthRule = "paper",
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    dropout: float | None = None,
+    output_stride: int = 32,
+    padding: Padding = "symmetric",
+    bn_eps: float = 1e-3,
+) -> ModelSpec:
+    """Build the description of an architecture at a width and a resolution.
+
+    Args:
+        name: One of ``list_models()``.
+        width_mult: Width multiplier, any positive number.
+        resolution: Input side, or (height, width), pixels; the paper's by default.
+        width_rule: ``"paper"`` (slim, Keras, timm) or ``"torchvision"``; they differ for V3 only.
+        num_classes: Scores given.
+        in_channels: Channels of the input image.
+        dropout: Before the classifier, 0 to below 1; the paper's by default.
+        output_stride: 32, 16 or 8; strides beyond it become dilation.
+        padding: ``"symmetric"``, or ``"same"`` as TensorFlow pads.
+        bn_eps: Epsilon of every BatchNorm.
+
+    Raises:
+        UnknownNameError: No such architecture.
+        SpecError: A value is out of range.
+        UsageError: No such width rule.
+    """
+    if name not in ZOO:
+        raise UnknownNameError.among("model", name, ZOO)
+    if not (width_mult > 0 and math.isfinite(width_mult)):
+        raise SpecError(f"width multiplier is {width_mult}", expected="a positive number")
+    if width_rule not in WIDTH_RULES:
+        raise UsageError(f"width rule is {width_rule!r}", expected="paper or torchvision")
+    makes_v3 = name.startswith("mobilenet_v3")
+    spec = ZOO[name](width_mult, width_rule) if makes_v3 else ZOO[name](width_mult)
+    size = spec.resolution if resolution is None else resolution
+    head = replace(
+        spec.head,
+        num_classes=num_classes,
+        dropout=spec.head.dropout if dropout is None else dropout,
+    )
+    spec = replace(
+        spec,
+        head=head,
+        resolution=(size, size) if isinstance(size, int) else size,
+        in_channels=in_channels,
+        padding=padding,
+        bn_eps=bn_eps,
+    )
+    return spec.with_output_stride(output_stride)

@@ -1,0 +1,1 @@
+"""Head, targets and loss, one file a task."""

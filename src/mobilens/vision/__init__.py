@@ -1,0 +1,1 @@
+"""What images and answers are: NumPy."""
