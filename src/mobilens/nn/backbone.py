@@ -1,0 +1,117 @@
+"""Images to a feature pyramid, and the whole classifier."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mobilens.nn.blocks import build_block
+from mobilens.nn.layers import ConvNormAct, build_activation
+from mobilens.spec import blocks as spec
+from mobilens.spec.model import ModelSpec
+
+
+class Backbone(nn.Module):
+    """Stem and rows: an image to features at each stride.
+
+    Attributes:
+        strides: Input size over feature size, one for each feature, rising.
+        channels: Channels of each feature.
+    """
+
+    def __init__(self, model: ModelSpec) -> None:
+        super().__init__()
+        self.stem = build_block(model.stem, model.in_channels, model.padding, model.bn_eps)
+        self.blocks = nn.ModuleList()
+        reached, channels = model.stem.stride, model.stem.out_channels
+        last_at = {reached: -1}
+        width_at = {reached: channels}
+        for index, row in enumerate(model.rows):
+            self.blocks.append(build_block(row, channels, model.padding, model.bn_eps))
+            reached *= row.stride
+            channels = spec.out_channels(row, channels)
+            last_at[reached], width_at[reached] = index, channels
+        self.strides = tuple(last_at)
+        self.channels = tuple(width_at.values())
+        self._taps = frozenset(last_at.values())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(N, in_channels, H, W) to one feature a stride: the last of each size."""
+        x = self.stem(x)
+        features = [x] if -1 in self._taps else []
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if index in self._taps:
+                features.append(x)
+        return tuple(features)
+
+
+class ClassifierHead(nn.Module):
+    """Features to class scores."""
+
+    def __init__(self, model: ModelSpec) -> None:
+        super().__init__()
+        row, channels = model.head, model.feature_channels
+        self.conv: nn.Module = nn.Identity()
+        if row.conv_channels:
+            self.conv = ConvNormAct(
+                channels, row.conv_channels, act=row.act, padding="symmetric", bn_eps=model.bn_eps
+            )
+            channels = row.conv_channels
+        self.hidden: nn.Module = nn.Identity()
+        if row.hidden_channels and row.hidden_norm:
+            self.hidden = ConvNormAct(
+                channels,
+                row.hidden_channels,
+                act=row.act,
+                padding="symmetric",
+                bn_eps=model.bn_eps,
+            )
+            channels = row.hidden_channels
+        elif row.hidden_channels:
+            self.hidden = nn.Sequential(
+                nn.Conv2d(channels, row.hidden_channels, 1), build_activation(row.act)
+            )
+            channels = row.hidden_channels
+        self.dropout = nn.Dropout(row.dropout)
+        self.classifier = nn.Linear(channels, row.num_classes)
+
+    def pool(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, D): what the dropout and the classifier see."""
+        pooled = self.conv(features).mean((2, 3), keepdim=True)
+        out: Tensor = self.hidden(pooled).flatten(1)
+        return out
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, classes), before softmax."""
+        out: Tensor = self.classifier(self.dropout(self.pool(features)))
+        return out
+
+
+class MobileNet(nn.Module):
+    """A whole classifier built from a spec."""
+
+    def __init__(self, model: ModelSpec) -> None:
+        super().__init__()
+        self.spec = model
+        self.backbone = Backbone(model)
+        self.head = ClassifierHead(model)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W), normalised, to (N, classes), before softmax."""
+        out: Tensor = self.head(self.backbone(x)[-1])
+        return out
+
+
+def build(model: ModelSpec) -> MobileNet:
+    """Turn a spec into a module, in channels_last memory format, initialised for training.
+
+    Args:
+        model: What to build.
+    """
+    from mobilens.nn.init import init_weights
+
+    net = MobileNet(model)
+    init_weights(net)
+    # A convolution takes the format of its weights, so callers need not convert their images.
+    return net.to(memory_format=torch.channels_last)

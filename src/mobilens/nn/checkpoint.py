@@ -1,0 +1,128 @@
+"""Checkpoint: specs, tensors and provenance in one safetensors file; it rebuilds itself."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from mobilens.errors import WeightsError
+from mobilens.nn.backbone import MobileNet, build
+from mobilens.spec.model import ModelSpec
+from mobilens.spec.task import TaskSpec
+
+METADATA_KEY = "mobilens"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model, complete in itself.
+
+    Attributes:
+        model: What the net is.
+        task: What it answers.
+        tensors: Its parameters and statistics by name.
+        provenance: JSON values on where it came from: weights, recipe, command, seed, scores.
+    """
+
+    model: ModelSpec
+    task: TaskSpec
+    tensors: Mapping[str, Tensor]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def build(self) -> MobileNet:
+        """Build the net with these weights, ready to answer.
+
+        Raises:
+            WeightsError: The tensors are not those of the model.
+        """
+        net = build(self.model)
+        try:
+            net.load_state_dict(dict(self.tensors))
+        except RuntimeError as error:
+            raise WeightsError(
+                f"the checkpoint's tensors are not those of its model: {error}"
+            ) from None
+        return net.eval()
+
+    def save(self, path: Path) -> None:
+        """Write to a temporary name in the same folder, then rename."""
+        metadata = {
+            METADATA_KEY: json.dumps(
+                {
+                    "format": 1,
+                    "model": self.model.to_json(),
+                    "task": self.task.to_json(),
+                    "provenance": self.provenance,
+                }
+            )
+        }
+        save_tensors(self.tensors, path, metadata)
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint:
+        """Read a checkpoint.
+
+        Raises:
+            WeightsError: No such file, no safetensors file, or none that mobilens wrote.
+            SpecError: It describes a model that cannot be built.
+        """
+        tensors, metadata = load_tensors(path)
+        if METADATA_KEY not in metadata:
+            raise WeightsError(
+                f"{path} holds weights but no mobilens model",
+                expected="a checkpoint that `mobilens train` wrote",
+                remedy="give it to `mobilens train --weights` to start from",
+            )
+        value = json.loads(metadata[METADATA_KEY])
+        if value.get("format") != 1:
+            raise WeightsError(
+                f"{path} has checkpoint format {value.get('format')!r}",
+                expected="format 1",
+                remedy="a newer mobilens",
+            )
+        return cls(
+            model=ModelSpec.from_json(value["model"]),
+            task=TaskSpec.from_json(value["task"]),
+            tensors=tensors,
+            provenance=value["provenance"],
+        )
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Write a safetensors file to a temporary name in the same folder, then rename.
+
+    The same tensors and metadata give the same bytes.
+    """
+    # Memory formats are not part of a safetensors file.
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        safetensors.torch.save_file(plain, temporary, metadata)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file: its tensors and its metadata.
+
+    Raises:
+        WeightsError: No such file, or no safetensors file.
+    """
+    if not path.is_file():
+        raise WeightsError(f"there is no file {path}")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except safetensors.SafetensorError as error:
+        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from None
+    return tensors, metadata

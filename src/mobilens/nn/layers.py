@@ -1,0 +1,148 @@
+"""The few layers that every block is made of."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mobilens.spec.blocks import Activation
+from mobilens.spec.model import Padding
+
+ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+    "none": nn.Identity,
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "hard_swish": nn.Hardswish,
+    "gelu": nn.GELU,
+}
+
+LAYER_SCALE_INIT = 1e-5
+
+
+def build_activation(act: Activation) -> nn.Module:
+    """Build an activation by name; it may overwrite its input where torch allows."""
+    if act in ("none", "gelu"):
+        return ACTIVATIONS[act]()
+    return ACTIVATIONS[act](inplace=True)
+
+
+class SameConv2d(nn.Conv2d):
+    """Convolution padded as TensorFlow does: as little as needed, the odd pixel after.
+
+    At stride 2 on even sizes this pads only right and bottom, so its sampling grid lies one pixel
+    from that of symmetric padding.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (N, C, H, W); each side is divided by the stride, rounded up."""
+        pads: list[int] = []
+        for axis in (1, 0):  # F.pad wants the last axis first
+            size, stride = x.shape[2 + axis], self.stride[axis]
+            reach = self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
+            total = max((-(-size // stride) - 1) * stride + reach - size, 0)
+            pads += [total // 2, total - total // 2]
+        if any(pads):
+            x = F.pad(x, pads)
+        return super().forward(x)
+
+
+def build_conv(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int = 1,
+    stride: int = 1,
+    *,
+    padding: Padding,
+    dilation: int = 1,
+    groups: int = 1,
+    bias: bool = False,
+) -> nn.Conv2d:
+    """Build a convolution whose output size is the input's over the stride, rounded up."""
+    if padding == "same" and kernel_size > 1:
+        return SameConv2d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            dilation=dilation,
+            groups=groups,
+            bias=bias,
+        )
+    return nn.Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride,
+        padding=dilation * (kernel_size - 1) // 2,
+        dilation=dilation,
+        groups=groups,
+        bias=bias,
+    )
+
+
+class ConvNormAct(nn.Module):
+    """Convolution, BatchNorm, activation."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 1,
+        stride: int = 1,
+        *,
+        act: Activation,
+        padding: Padding,
+        bn_eps: float,
+        dilation: int = 1,
+        groups: int = 1,
+    ) -> None:
+        super().__init__()
+        self.conv = build_conv(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+        )
+        self.norm: nn.Module = nn.BatchNorm2d(out_channels, eps=bn_eps)
+        self.act = build_activation(act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, H, W) to (N, out, H/stride, W/stride)."""
+        out: Tensor = self.act(self.norm(self.conv(x)))
+        return out
+
+
+class SqueezeExcite(nn.Module):
+    """Scales channels by a gate computed from their averages.
+
+    Source: MobileNetV3 (arXiv 1905.02244), section 5.3: ReLU inside, hard sigmoid outside.
+    """
+
+    def __init__(self, channels: int, squeeze_channels: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, squeeze_channels, 1)
+        self.act = nn.ReLU(inplace=True)
+        self.expand = nn.Conv2d(squeeze_channels, channels, 1)
+        self.gate = nn.Hardsigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W), same shape out."""
+        gate = x.mean((2, 3), keepdim=True)
+        gate = self.gate(self.expand(self.act(self.reduce(gate))))
+        return x * gate
+
+
+class LayerScale(nn.Module):
+    """A learned scale a channel, small at first."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((channels, 1, 1), LAYER_SCALE_INIT))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W), same shape out."""
+        return x * self.scale
