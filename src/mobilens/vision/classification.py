@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilens.errors import MobilensError
+from mobilens.errors import DataError, MobilensError
 from mobilens.spec.task import TaskSpec
-from mobilens.vision.predictor import RawOutputs
+from mobilens.vision.classification_scores import ClassificationScores, score_classification
+from mobilens.vision.drawing import caption
+from mobilens.vision.predictor import Pixels, RawOutputs
 from mobilens.vision.tasks import Mistake
 
 
@@ -104,3 +106,63 @@ def mistake(prediction: ClassificationPrediction, target: int) -> Mistake | None
     if prediction.index == target:
         return None
     return Mistake(prediction.class_names[target], prediction.label, prediction.confidence)
+
+
+def draw(image: Pixels, prediction: ClassificationPrediction) -> Pixels:
+    """Write the three most probable classes under the image."""
+    return caption(
+        image, [f"{label} {100 * probability:.0f} %" for label, probability in prediction.top(3)]
+    )
+
+
+def new_metric(task: TaskSpec) -> ClassificationMetric:
+    """Give an empty metric for the task's classes."""
+    return ClassificationMetric(task.class_names)
+
+
+class ClassificationMetric:
+    """Gathers what the scores need: some bytes for each image, not all its probabilities.
+
+    Args:
+        class_names: Names in the order of the outputs.
+    """
+
+    def __init__(self, class_names: tuple[str, ...]) -> None:
+        self.class_names = class_names
+        self._targets: list[int] = []
+        self._ranks: list[int] = []
+        self._answers: list[int] = []
+        self._confidences: list[float] = []
+
+    def update(
+        self, predictions: Sequence[ClassificationPrediction], targets: Sequence[int]
+    ) -> None:
+        """Add a batch: one prediction and one class index for each image."""
+        for prediction, target in zip(predictions, targets, strict=True):
+            self._targets.append(target)
+            self._ranks.append(_rank(prediction.probabilities, target))
+            self._answers.append(prediction.index)
+            self._confidences.append(prediction.confidence)
+
+    def result(self) -> ClassificationScores:
+        """Give the scores over everything added so far.
+
+        Raises:
+            DataError: Nothing was added.
+        """
+        if not self._targets:
+            raise DataError("there is nothing to measure", expected="one answered image or more")
+        return score_classification(
+            self.class_names,
+            targets=np.array(self._targets, dtype=np.int64),
+            ranks=np.array(self._ranks, dtype=np.int64),
+            answers=np.array(self._answers, dtype=np.int64),
+            confidences=np.array(self._confidences, dtype=np.float64).clip(0, 1),
+        )
+
+
+def _rank(probabilities: NDArray[np.float32], target: int) -> int:
+    """Give the place of a class, 0 for the best; of equals the first class comes first."""
+    own = probabilities[target]
+    higher = np.count_nonzero(probabilities > own)
+    return int(higher + np.count_nonzero(probabilities[:target] == own))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mobilens.errors import UnknownNameError
 from mobilens.spec.task import TaskSpec
+from mobilens.vision.intervals import Estimate
 from mobilens.vision.predictor import RawOutputs
 
 
@@ -28,19 +29,35 @@ class Prediction(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Table:
+    """Figures for a person to read, wherever they are shown.
+
+    Attributes:
+        title: What the rows are.
+        header: Column names.
+        rows: Cells as text.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
 class Scores(Protocol):
     """What a metric found on a data set."""
+
+    @property
+    def main(self) -> Estimate:
+        """The one figure that training maximises, 0 to 1; for classification top-1."""
+        ...
 
     def to_json(self) -> dict[str, Any]:
         """Give every figure as JSON values; a figure that is not defined is None, never NaN."""
         ...
 
-    def summary(self) -> str:
-        """Give the main figure with its interval, on one line."""
-        ...
-
-    def text(self) -> str:
-        """Give every figure that a person wants to read, as lines."""
+    def tables(self) -> list[Table]:
+        """Give what a person wants to read, the most important first."""
         ...
 
 
