@@ -1,6 +1,7 @@
 """Fixtures that every kind of test may use."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,3 +15,76 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the shared real data is not on this machine (MOBILENS_SHARED_DATA)")
     return folder
+
+
+@pytest.fixture
+def write_toy_bundle() -> Callable[..., Path]:
+    """Write a verified model file that tells red, green and blue photos apart, made by hand."""
+    return _write_toy_bundle
+
+
+def _write_toy_bundle(
+    path: Path, *, size: tuple[int, int] = (8, 8), seed: int = 0, tolerance: float = 1e-3
+) -> Path:
+    import numpy as np
+
+    from mobilens.runtime.bundle import write_manifest
+    from mobilens.runtime.engines import engine_type
+    from mobilens.runtime.manifest import GoldenSample, InputSpec, Manifest, ModelCost
+    from mobilens.spec.task import Preprocessing, TaskSpec
+    from mobilens.spec.zoo import build_spec
+
+    path.write_bytes(_toy_onnx(size, seed))
+    pixels = np.zeros((3, *size, 3), np.uint8)
+    pixels[range(3), :, :, range(3)] = 200
+    outputs = engine_type("onnxruntime")(path, threads=1).run(pixels)
+    spec = build_spec("mobilenet_v3_small", num_classes=3)
+    names = ("red", "green", "blue")
+    manifest = Manifest(
+        task=TaskSpec("classify", names, Preprocessing(size=size, resize="squash")),
+        model=spec.to_json(),
+        cost=ModelCost(params=spec.cost().params, macs=spec.cost().macs),
+        input=InputSpec("pixels", size),
+        outputs=("probabilities",),
+        golden=tuple(
+            GoldenSample.record(pixels[i], {k: v[i] for k, v in outputs.items()}, label=i)
+            for i in range(3)
+        ),
+        tolerance=tolerance,
+        mobilens="0.1.0",
+        tools={"numpy": np.__version__},
+    )
+    path.write_bytes(write_manifest(path.read_bytes(), manifest))
+    return path
+
+
+def _toy_onnx(size: tuple[int, int], seed: int) -> bytes:
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    noise = np.random.default_rng(seed).normal(0, 0.01, (3, 3, 3, 3)).astype(np.float32)
+    noise[range(3), range(3), 1, 1] += 1
+    bias = helper.make_tensor("head.bias", TensorProto.FLOAT, [3], [0.01, 0.02, 0.03])
+    weights = [
+        numpy_helper.from_array(noise / 255, "stem.weight"),
+        numpy_helper.from_array(10 * np.eye(3, dtype=np.float32), "head.weight"),
+        numpy_helper.from_array(np.array([2, 3]), "axes"),
+        bias,  # in float_data, the others in raw_data
+    ]
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["float"], ["nchw"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["nchw", "stem.weight"], ["features"], pads=[1, 1, 1, 1]),
+        helper.make_node("ReduceMean", ["features", "axes"], ["pooled"], keepdims=0),
+        helper.make_node("Gemm", ["pooled", "head.weight", "head.bias"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "toy",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", *size, 3])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 3])],
+        weights,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return model.SerializeToString()

@@ -1,0 +1,95 @@
+"""ONNX Runtime on the CPU, the default engine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+from mobilens.errors import BundleError
+from mobilens.vision.predictor import Pixels, RawOutputs
+
+# ONNX Runtime's errors have no common base.
+REFUSALS = (
+    errors.Fail,
+    errors.InvalidArgument,
+    errors.InvalidGraph,
+    errors.InvalidProtobuf,
+    errors.NotImplemented,
+    errors.RuntimeException,
+)
+FATAL = 4
+
+
+class OnnxRuntimeEngine:
+    """A model file in an ONNX Runtime session.
+
+    Attributes:
+        name: ``"onnxruntime"``.
+        version: Version of ONNX Runtime.
+        outputs: Names of what the graph gives, in its order.
+    """
+
+    name = "onnxruntime"
+    version: str = onnxruntime.__version__
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        """Load a file.
+
+        Args:
+            path: An ONNX file with one uint8 input.
+            threads: Threads for one answer; as many as this process has cores by default.
+
+        Raises:
+            BundleError: ONNX Runtime cannot load it, or its input is another one.
+        """
+        options = onnxruntime.SessionOptions()
+        # A number of its own: left to itself the runtime counts and pins all cores of the machine,
+        # those that a container may not use too.
+        options.intra_op_num_threads = threads or available_cores()
+        # Idle threads that spin take the cores from decoding.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        # What goes wrong is raised; the log would say it twice.
+        options.log_severity_level = FATAL
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except REFUSALS as error:
+            raise BundleError(f"ONNX Runtime cannot load {path}: {_reason(error)}") from None
+        inputs = self._session.get_inputs()
+        if [given.type for given in inputs] != ["tensor(uint8)"]:
+            found = ", ".join(f"{given.name} {given.type}" for given in inputs)
+            raise BundleError(
+                f"{path} reads {found or 'nothing'}", expected="one uint8 input of pixels"
+            )
+        self._input = inputs[0].name
+        self.outputs: tuple[str, ...] = tuple(out.name for out in self._session.get_outputs())
+
+    def run(self, pixels: Pixels) -> RawOutputs:
+        """Answer a batch of (N, height, width, 3) uint8 pixels.
+
+        Raises:
+            BundleError: The graph does not run on them.
+        """
+        try:
+            values = self._session.run(None, {self._input: pixels})
+        except REFUSALS as error:
+            raise BundleError(f"ONNX Runtime stopped: {_reason(error)}") from None
+        return dict(zip(self.outputs, values, strict=True))
+
+
+def available_cores() -> int:
+    """Count the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _reason(error: Exception) -> str:
+    """Give the sentence behind ONNX Runtime's codes, on one line."""
+    text = " ".join(str(error).split())
+    return text.partition(" : ")[2].partition(" : ")[2] or text

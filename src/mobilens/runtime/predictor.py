@@ -1,0 +1,82 @@
+"""A model file as a predictor, without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mobilens.errors import BundleError, UsageError
+from mobilens.runtime.bundle import read_bundle
+from mobilens.runtime.engines import DEFAULT_ENGINE, engine_type
+from mobilens.runtime.manifest import Manifest
+from mobilens.vision.predictor import Pixels, RawOutputs
+
+
+class BundlePredictor:
+    """A model file that answers.
+
+    Attributes:
+        path: The file.
+        manifest: What it says about itself.
+        task: What it answers, and how its pixels are prepared.
+        engine: The engine that runs it.
+    """
+
+    def __init__(
+        self, path: str | Path, engine: str = DEFAULT_ENGINE, threads: int | None = None
+    ) -> None:
+        """Open a file; a damaged one is refused.
+
+        Args:
+            path: File written by ``mobilens export``.
+            engine: Name of the engine.
+            threads: Threads for one answer; as many as there are cores by default.
+
+        Raises:
+            BundleError: It is no model file of mobilens, or the engine cannot load it.
+            VerificationError: A byte of it was changed.
+            MissingExtraError: The engine is not installed.
+        """
+        if threads is not None and threads < 1:
+            raise UsageError(f"threads is {threads}", expected="1 or more")
+        open_engine = engine_type(engine)
+        bundle = read_bundle(path)
+        bundle.check_seal()
+        self.path = bundle.path
+        self.manifest: Manifest = bundle.manifest
+        self.task = bundle.manifest.task
+        self.engine = open_engine(self.path, threads)
+        if self.engine.outputs != self.manifest.outputs:
+            raise BundleError(
+                f"{path} gives {', '.join(self.engine.outputs)}",
+                expected=f"{', '.join(self.manifest.outputs)}, as its manifest says",
+            )
+
+    def forward(self, pixels: Pixels) -> RawOutputs:
+        """Answer a batch.
+
+        Args:
+            pixels: (N, height, width, 3), RGB, uint8, of the size in ``task.preprocessing``.
+
+        Returns:
+            Outputs by name, each (N, ...).
+
+        Raises:
+            UsageError: The pixels have another type or shape.
+        """
+        expected = (*self.task.preprocessing.size, 3)
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != expected:
+            raise UsageError(
+                f"pixels are {pixels.dtype} of shape {pixels.shape}",
+                expected=f"uint8 of shape (N, {', '.join(map(str, expected))})",
+                remedy="vision.image.load_prepared(file, predictor.task.preprocessing)",
+            )
+        return self.engine.run(np.ascontiguousarray(pixels))
+
+
+def load_predictor(
+    path: str | Path, engine: str = DEFAULT_ENGINE, threads: int | None = None
+) -> BundlePredictor:
+    """Open a model file; the arguments and errors are those of ``BundlePredictor``."""
+    return BundlePredictor(path, engine, threads)

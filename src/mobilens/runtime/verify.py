@@ -1,0 +1,214 @@
+"""Prove a model file again: what it says, every byte of it, and the answers that it promised."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilens.errors import BundleError, MobilensError, VerificationError
+from mobilens.runtime.bundle import COPY_AGAIN, read_bundle
+from mobilens.runtime.engines import DEFAULT_ENGINE, engine_type
+from mobilens.runtime.manifest import Manifest
+from mobilens.runtime.predictor import BundlePredictor
+from mobilens.spec import codec
+from mobilens.vision.predictor import RawOutputs
+from mobilens.vision.tasks import task_vision
+
+
+@dataclass(frozen=True)
+class Check:
+    """One part of a proof.
+
+    Attributes:
+        name: ``"manifest"``, ``"weights"``, ``"graph"`` or ``"answers"``.
+        result: How it went; skipped when the file is not safe to run any more.
+        detail: What was found, in words.
+    """
+
+    name: str
+    result: Literal["ok", "failed", "skipped"]
+    detail: str
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """What came out when a file was proved again.
+
+    Attributes:
+        path: The file.
+        sha256: Hash of the whole file.
+        size_bytes: Its size.
+        engine: Name of the engine that answered.
+        engine_version: Its version; empty when it did not answer.
+        largest_difference: Absolute, from the golden answers; None when the engine did not answer.
+        tolerance: Largest difference that the manifest allows.
+        checks: Each part, in order.
+    """
+
+    path: str
+    sha256: str
+    size_bytes: int
+    engine: str
+    engine_version: str
+    largest_difference: float | None
+    tolerance: float
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check passed."""
+        return all(check.result == "ok" for check in self.checks)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it as JSON values."""
+        return {"ok": self.ok} | dict(codec.to_json(self))
+
+
+def verify_bundle(path: str | Path, engine: str = DEFAULT_ENGINE) -> VerificationReport:
+    """Prove a model file again; a broken promise is an error.
+
+    Args:
+        path: File written by ``mobilens export``.
+        engine: Name of the engine that answers the golden inputs.
+
+    Raises:
+        BundleError: It is no model file of mobilens, or one of a newer format.
+        VerificationError: It does not hold what it promises; the message names what broke.
+        MissingExtraError: The engine is not installed.
+    """
+    report = check_bundle(path, engine)
+    for check in report.checks:
+        if check.result == "failed":
+            raise VerificationError(f"{path}: {check.detail}", remedy=COPY_AGAIN)
+    return report
+
+
+def check_bundle(path: str | Path, engine: str = DEFAULT_ENGINE) -> VerificationReport:
+    """Prove a model file again; a broken promise stands in the report.
+
+    Args:
+        path: File written by ``mobilens export``.
+        engine: Name of the engine that answers the golden inputs.
+
+    Raises:
+        BundleError: It is no model file of mobilens, or one of a newer format.
+        VerificationError: The manifest was changed, so that there is nothing to check against.
+        MissingExtraError: The engine is not installed.
+    """
+    engine_type(engine)
+    bundle = read_bundle(path)
+    manifest = bundle.manifest
+    checks = [
+        Check("manifest", "ok", f"format {manifest.format}, {_summary(manifest)}"),
+        _check("weights", bundle.broken_weights(), f"{len(manifest.tensors)} tensors, unchanged"),
+        _check("graph", bundle.broken_graph(), "unchanged"),
+    ]
+    answers = _Answers("", None, "a changed file is not run")
+    if all(check.result == "ok" for check in checks):
+        answers = _answer_golden(path, engine)
+        promised = f"{len(manifest.golden)} golden inputs, answered as promised"
+        checks.append(_check("answers", answers.broken, promised))
+    else:
+        checks.append(Check("answers", "skipped", answers.broken))
+    return VerificationReport(
+        path=str(path),
+        sha256=hashlib.sha256(bundle.file.data).hexdigest(),
+        size_bytes=len(bundle.file.data),
+        engine=engine,
+        engine_version=answers.engine_version,
+        largest_difference=answers.largest_difference,
+        tolerance=manifest.tolerance,
+        checks=tuple(checks),
+    )
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What the engine did with the golden inputs; ``broken`` is empty when it kept its word."""
+
+    engine_version: str
+    largest_difference: float | None
+    broken: str
+
+
+def _answer_golden(path: str | Path, engine: str) -> _Answers:
+    version = ""
+    try:
+        predictor = BundlePredictor(path, engine)
+        version = predictor.engine.version
+        difference, broken = _compare(predictor)
+    except MobilensError as error:
+        return _Answers(version, None, error.given)
+    return _Answers(version, difference, broken)
+
+
+def _compare(predictor: BundlePredictor) -> tuple[float | None, str]:
+    """Run the golden inputs, one by one and as a batch.
+
+    Returns:
+        The largest absolute difference, and what is wrong in words; empty when nothing is.
+
+    Raises:
+        MobilensError: An input does not decode, or the answers do not fit the task.
+    """
+    manifest = predictor.manifest
+    if not manifest.golden:
+        return None, "it holds no golden input, so that it proves nothing"
+    pixels = np.stack([sample.pixels(manifest.input.size) for sample in manifest.golden])
+    batch = predictor.forward(pixels)
+    promised = {name: _promised(manifest, name, batch[name].shape) for name in manifest.outputs}
+    singles = [predictor.forward(pixels[i : i + 1]) for i in range(len(pixels))]
+    alone = {name: np.concatenate([out[name] for out in singles]) for name in manifest.outputs}
+    differences = [
+        np.abs(given[name] - promised[name]).max(initial=0)
+        for given in (batch, alone)
+        for name in manifest.outputs
+    ]
+    difference = float(np.max(differences))
+    if not np.isfinite(difference):
+        return None, "a golden input is answered with NaN or infinity"
+    if difference > manifest.tolerance:
+        return difference, (
+            f"a golden answer differs by {difference:.2g}, allowed is {manifest.tolerance:.2g}"
+        )
+    return difference, _disagreement(manifest, promised, batch, alone)
+
+
+def _disagreement(manifest: Manifest, promised: RawOutputs, *given: RawOutputs) -> str:
+    """Say which golden input gets another answer; empty when none does."""
+    vision = task_vision(manifest.task.kind)
+    expected = vision.decode(promised, manifest.task)
+    for outputs in given:
+        answers = zip(vision.decode(outputs, manifest.task), expected, strict=True)
+        for index, (answer, golden) in enumerate(answers):
+            if not vision.agree(answer, golden):
+                return f"golden input {index} gets another answer"
+    return ""
+
+
+def _promised(manifest: Manifest, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Give the golden values of an output in the shape (N, ...) that the engine gives."""
+    rows = []
+    for index, sample in enumerate(manifest.golden):
+        values = np.asarray(sample.outputs.get(name, ()), np.float32)
+        if values.size != np.prod(shape[1:]):
+            raise BundleError(
+                f"golden input {index} promises {values.size} values of {name!r}; "
+                f"the graph gives {np.prod(shape[1:])}"
+            )
+        rows.append(values.reshape(shape[1:]))
+    return np.stack(rows)
+
+
+def _check(name: str, broken: str, well: str) -> Check:
+    return Check(name, "failed", broken) if broken else Check(name, "ok", well)
+
+
+def _summary(manifest: Manifest) -> str:
+    classes = len(manifest.task.class_names)
+    return f"{manifest.model.get('name', 'model')}, {manifest.task.kind}, {classes} classes"
