@@ -64,7 +64,10 @@ def _read(kind: Any, value: Any, where: str) -> Any:
     if kind is Any:
         return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise _wrong(where, "a number below 1e308", value) from None
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
         raise _wrong(where, f"a {kind.__name__}", value)
     return value
