@@ -132,8 +132,8 @@ class UniversalInvertedBottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) to (N, out, H/stride, W/stride)."""
-        y = self.middle_depthwise(self.expand(self.start_depthwise(x)))
-        y = self.layer_scale(self.project(y))
+        expanded = self.middle_depthwise(self.expand(self.start_depthwise(x)))
+        y: Tensor = self.layer_scale(self.project(expanded))
         return x + y if self.residual else y
 
 

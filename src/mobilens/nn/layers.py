@@ -133,7 +133,8 @@ class SqueezeExcite(nn.Module):
         """(N, C, H, W), same shape out."""
         gate = x.mean((2, 3), keepdim=True)
         gate = self.gate(self.expand(self.act(self.reduce(gate))))
-        return x * gate
+        scaled: Tensor = x * gate
+        return scaled
 
 
 class LayerScale(nn.Module):

@@ -1,1 +1,54 @@
 """Head, targets and loss, one file a task."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from mobilens.errors import UnknownNameError
+from mobilens.spec.model import ModelSpec
+
+
+class TorchTask(Protocol):
+    """What training, prediction and export need to know of a task under torch."""
+
+    kind: str
+
+    def build_net(self, model: ModelSpec) -> nn.Module:
+        """Build backbone and head, initialised for training."""
+        ...
+
+    def answers(self, raw: Tensor) -> dict[str, Tensor]:
+        """Turn what the net gives into the named outputs of a model file."""
+        ...
+
+    def loss(
+        self,
+        raw: Tensor,
+        targets: Tensor,
+        *,
+        label_smoothing: float = 0.0,
+        class_weights: Tensor | None = None,
+    ) -> Tensor:
+        """Loss of each image, (N,)."""
+        ...
+
+
+TASKS: dict[str, TorchTask | str] = {"classify": "mobilens.tasks.classification"}
+
+
+def torch_task(kind: str) -> TorchTask:
+    """Look a task up by its kind.
+
+    Raises:
+        UnknownNameError: No such task.
+    """
+    if kind not in TASKS:
+        raise UnknownNameError.among("task", kind, TASKS)
+    task = TASKS[kind]
+    if isinstance(task, str):
+        found: TorchTask = importlib.import_module(task).TASK
+        TASKS[kind] = task = found
+    return task

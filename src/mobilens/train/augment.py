@@ -1,0 +1,146 @@
+"""Random views of images, drawn ahead and applied to whole batches of tensors.
+
+Every image has its own row of random numbers, drawn from (seed, epoch) alone. So an epoch can be
+repeated exactly after a restart, and processes that share an epoch see what one alone would see.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mobilens.train.trivial_augment import trivial_augment
+
+Draws = NDArray[np.float32]
+NUM_DRAWS = 12
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to training images.
+
+    Attributes:
+        crop_scale: Smallest and largest share of the image's area that a crop covers.
+        crop_ratio: Smallest and largest width over height of a crop.
+        flip: Mirror half of the images left to right.
+        policy: ``"trivial"`` applies one operation of TrivialAugment (arXiv 2103.10158) a view.
+        random_erasing: Share of images that lose a rectangle (arXiv 1708.04896).
+        mixup: Alpha of Mixup (arXiv 1710.09412); 0 for none.
+        cutmix: Alpha of CutMix (arXiv 1905.04899); 0 for none. With both, each batch takes one.
+    """
+
+    crop_scale: tuple[float, float] = (0.35, 1.0)
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: bool = True
+    policy: Literal["none", "trivial"] = "trivial"
+    random_erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+
+def epoch_draws(num_images: int, seed: int, epoch: int) -> Draws:
+    """Draw the random numbers of one epoch: (num_images, NUM_DRAWS), each in [0, 1)."""
+    # Philox is counted, not stepped: the same key gives the same numbers on every machine.
+    stream = np.random.Generator(np.random.Philox(key=[seed, epoch]))
+    return stream.random((num_images, NUM_DRAWS), dtype=np.float32)
+
+
+def random_crop(image: Tensor, size: tuple[int, int], draws: Draws, how: Augmentation) -> Tensor:
+    """Cut a random part out and resize it, with antialiasing.
+
+    Args:
+        image: (3, H, W), uint8.
+        size: (height, width) of the result.
+        draws: The image's row of random numbers.
+        how: Scale and ratio of the crop.
+
+    Returns:
+        (3, height, width), uint8.
+    """
+    height, width = image.shape[1:]
+    low, high = how.crop_scale
+    area = height * width * (low + (high - low) * float(draws[0]))
+    first, last = (math.log(ratio) for ratio in how.crop_ratio)
+    ratio = math.exp(first + (last - first) * float(draws[1]))
+    crop_width = min(width, max(1, round(math.sqrt(area * ratio))))
+    crop_height = min(height, max(1, round(math.sqrt(area / ratio))))
+    top = round((height - crop_height) * float(draws[2]))
+    left = round((width - crop_width) * float(draws[3]))
+    part = image[:, top : top + crop_height, left : left + crop_width]
+    if how.flip and draws[4] < 0.5:
+        part = part.flip(2)
+    return F.interpolate(part[None], size=size, mode="bilinear", antialias=True)[0]
+
+
+def augment_batch(batch: Tensor, draws: Draws, how: Augmentation) -> Tensor:
+    """Apply the colour, shape and erasing operations to cropped images.
+
+    Args:
+        batch: (N, 3, H, W), uint8.
+        draws: (N, NUM_DRAWS).
+        how: Which operations.
+
+    Returns:
+        (N, 3, H, W), uint8.
+    """
+    if how.policy == "trivial":
+        batch = trivial_augment(batch, draws[:, 5:8])
+    if how.random_erasing:
+        _erase(batch, draws[:, 8:12], how.random_erasing)
+    return batch
+
+
+def mix_batch(
+    batch: Tensor, targets: Tensor, draws: Draws, how: Augmentation
+) -> tuple[Tensor, Tensor]:
+    """Mix each image with its mirror place in the batch, and the targets alike.
+
+    Args:
+        batch: (N, 3, H, W), float.
+        targets: (N, classes), distributions.
+        draws: (N, NUM_DRAWS); the first row decides for the batch.
+        how: Mixup's and CutMix's alpha.
+    """
+    if not (how.mixup or how.cutmix):
+        return batch, targets
+    cut = how.cutmix > 0 and (how.mixup == 0 or draws[0, 4] < 0.5)
+    alpha = how.cutmix if cut else how.mixup
+    keys = [int(draws[0, 0] * 2**24), int(draws[0, 1] * 2**24)]
+    stream = np.random.Generator(np.random.Philox(key=keys))
+    keep = float(stream.beta(alpha, alpha))
+    if cut:
+        height, width = batch.shape[2:]
+        side = math.sqrt(1 - keep)
+        top, left = stream.random(2)
+        box_height, box_width = round(height * side), round(width * side)
+        y, x = round(float(top) * (height - box_height)), round(float(left) * (width - box_width))
+        batch = batch.clone()
+        rows, columns = slice(y, y + box_height), slice(x, x + box_width)
+        batch[:, :, rows, columns] = batch.flip(0)[:, :, rows, columns]
+        keep = 1 - box_height * box_width / (height * width)
+    else:
+        batch = keep * batch + (1 - keep) * batch.flip(0)
+    return batch, keep * targets + (1 - keep) * targets.flip(0)
+
+
+def _erase(batch: Tensor, draws: Draws, share: float) -> None:
+    """Fill a rectangle of 2 to 33 % of the area with grey, in place."""
+    height, width = batch.shape[2:]
+    for image, (chosen, area, top, left) in zip(batch, draws, strict=True):
+        if chosen >= share:
+            continue
+        side = math.sqrt(0.02 + 0.31 * float(area))
+        # The chosen draw, stretched back to [0, 1), also gives the ratio.
+        ratio = math.exp(math.log(3.3) * (2 * float(chosen) / share - 1) / 2)
+        box_height = min(height, round(height * side * ratio))
+        box_width = min(width, round(width * side / ratio))
+        y = round((height - box_height) * float(top))
+        x = round((width - box_width) * float(left))
+        image[:, y : y + box_height, x : x + box_width] = 128

@@ -1,0 +1,126 @@
+"""Decoded images, held ready for training: each file is read once a run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mobilens.data.dataset import Dataset, Sample
+from mobilens.errors import ImageError
+
+Progress = Callable[[Iterable[Sample], int, str], Iterable[Sample]]
+
+# Above this, pixels live in a file that the system pages in and out.
+MEMORY_LIMIT = 4 * 2**30
+_LOOK_AHEAD = 64
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that does not decode.
+
+    Attributes:
+        path: The file.
+        reason: Why, in words.
+    """
+
+    path: Path
+    reason: str
+
+
+class PixelCache:
+    """The images of a data set, uint8, each of its own size.
+
+    Attributes:
+        dataset: The images that decode, in order.
+        skipped: Those that do not.
+    """
+
+    def __init__(
+        self, dataset: Dataset, skipped: tuple[Skipped, ...], images: Sequence[NDArray[np.uint8]]
+    ) -> None:
+        self.dataset, self.skipped = dataset, skipped
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """(3, H, W), uint8, channels_last, not to be written to."""
+        return torch.from_numpy(self._images[index]).permute(2, 0, 1)
+
+    def stacked(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
+        """(N, H, W, 3) of images that have one size."""
+        return np.stack([self._images[index] for index in indices])
+
+
+def read_all(
+    dataset: Dataset,
+    decode: Callable[[Path], NDArray[np.uint8]],
+    *,
+    progress: Progress | None = None,
+    label: str = "",
+    threads: int | None = None,
+) -> PixelCache:
+    """Decode a data set with threads; files that do not decode are left out and named.
+
+    Args:
+        dataset: What to read.
+        decode: Path to pixels; it may raise ImageError.
+        progress: Wraps the samples to show how far it is.
+        label: What the progress is called.
+        threads: Decoders; one a core by default.
+    """
+    images: list[NDArray[np.uint8]] = []
+    kept: list[Sample] = []
+    skipped: list[Skipped] = []
+    store = _Store()
+
+    def attempt(sample: Sample) -> NDArray[np.uint8] | ImageError:
+        try:
+            return decode(sample.path)
+        except ImageError as error:
+            return error
+
+    samples: Iterable[Sample] = dataset.samples
+    if progress is not None:
+        samples = progress(samples, len(dataset.samples), label)
+    with ThreadPoolExecutor(threads) as pool:
+        # Decoding runs ahead in chunks, so that pixels never pile up undecided.
+        ordered = iter(samples)
+        while chunk := [s for s, _ in zip(ordered, range(_LOOK_AHEAD), strict=False)]:
+            for sample, result in zip(chunk, pool.map(attempt, chunk), strict=True):
+                if isinstance(result, ImageError):
+                    skipped.append(Skipped(sample.path, result.given))
+                else:
+                    images.append(store.put(result))
+                    kept.append(sample)
+    readable = dataset.without([item.path for item in skipped]) if skipped else dataset
+    return PixelCache(readable, tuple(skipped), images)
+
+
+class _Store:
+    """Keeps arrays in memory up to a limit, and beyond it in an unnamed file."""
+
+    def __init__(self) -> None:
+        self._in_memory = 0
+        self._file: tempfile._TemporaryFileWrapper[bytes] | None = None
+
+    def put(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if self._in_memory + image.nbytes <= MEMORY_LIMIT:
+            self._in_memory += image.nbytes
+            return image
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the store)
+        offset = self._file.seek(0, 2)
+        self._file.write(image.tobytes())
+        self._file.flush()
+        return np.memmap(self._file, np.uint8, "r", offset, image.shape)

@@ -1,0 +1,106 @@
+"""Parameter groups, optimisers, schedules and the moving average of weights."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from mobilens.train.recipe import Recipe
+
+
+def parameter_groups(net: nn.Module, head: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
+    """Split parameters by what decays and by learning rate.
+
+    Depthwise filters have few weights and no redundancy: decaying them costs accuracy
+    (MobileNetV1, section 3.2), so by default they do not decay, nor do norms and biases.
+
+    Args:
+        net: The whole net.
+        head: The part of it that takes the full rate.
+        recipe: What decays, how much, and the backbone's rate.
+    """
+    in_head = {id(parameter) for parameter in head.parameters()}
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for module in net.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if isinstance(module, nn.Conv2d) and module.groups > 1 and name == "weight":
+                decays = recipe.decay_depthwise
+            elif isinstance(module, (nn.Conv2d, nn.Linear)) and name == "weight":
+                decays = True
+            else:
+                decays = recipe.decay_norm_and_bias
+            groups.setdefault((decays, id(parameter) in in_head), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "weight_decay": recipe.weight_decay if decays else 0.0,
+            "lr": recipe.lr * (1.0 if is_head else recipe.backbone_lr_scale),
+        }
+        for (decays, is_head), parameters in groups.items()
+    ]
+
+
+def build_optimizer(net: nn.Module, head: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Build the recipe's optimiser over a net."""
+    groups = parameter_groups(net, head, recipe)
+    match recipe.optimizer:
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=recipe.lr, eps=recipe.optimizer_eps)
+        case "sgd":
+            return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=True)
+        case "rmsprop":
+            return torch.optim.RMSprop(
+                groups,
+                lr=recipe.lr,
+                alpha=recipe.rmsprop_decay,
+                eps=recipe.optimizer_eps,
+                momentum=recipe.momentum,
+            )
+
+
+def lr_factor(recipe: Recipe, epoch: float) -> float:
+    """Learning rate over its highest value, at a moment of training.
+
+    Args:
+        recipe: Schedule, epochs and warm-up.
+        epoch: Epochs done, with fraction.
+    """
+    if epoch < recipe.warmup_epochs:
+        return epoch / recipe.warmup_epochs
+    match recipe.schedule:
+        case "cosine":
+            span = max(recipe.epochs - recipe.warmup_epochs, 1e-9)
+            done = min((epoch - recipe.warmup_epochs) / span, 1.0)
+            return 0.5 * (1 + math.cos(math.pi * done))
+        case "step":
+            return recipe.gamma ** math.floor(epoch / recipe.gamma_epochs)
+        case "exponential":
+            return recipe.gamma ** (epoch / recipe.gamma_epochs)
+
+
+class WeightAverage:
+    """Exponential moving average of a net's parameters and statistics.
+
+    Args:
+        net: The net to follow; the average starts at its present weights.
+        decay: Weight of the past at each step, 0 to 1.
+    """
+
+    def __init__(self, net: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.tensors = {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, net: nn.Module, step: int) -> None:
+        """Follow the net after a step, counted from 1; early on the average follows faster."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        floats: tuple[list[Tensor], list[Tensor]] = ([], [])
+        for name, tensor in net.state_dict().items():
+            if tensor.is_floating_point():
+                floats[0].append(self.tensors[name])
+                floats[1].append(tensor)
+            else:
+                self.tensors[name].copy_(tensor)
+        torch._foreach_lerp_(floats[0], floats[1], 1 - decay)

@@ -1,0 +1,163 @@
+"""TrivialAugment in its wide form (arXiv 2103.10158, Table 7), on batches of tensors.
+
+Each image takes one operation at one strength, both uniform. Images that drew the same operation
+are treated together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+# Strengths are (n,) in [-1, 1] for signed operations, in [0, 1] for the others.
+Operation = Callable[[Tensor, Tensor], Tensor]
+
+
+def trivial_augment(batch: Tensor, draws: NDArray[np.float32]) -> Tensor:
+    """Apply one operation to each image.
+
+    Args:
+        batch: (N, 3, H, W), uint8; left as it was.
+        draws: (N, 3) in [0, 1): operation, strength, sign.
+
+    Returns:
+        (N, 3, H, W), uint8.
+    """
+    result = batch.clone()
+    chosen = (draws[:, 0] * len(OPERATIONS)).astype(int)
+    for index, (operation, signed) in enumerate(OPERATIONS):
+        rows = np.flatnonzero(chosen == index)
+        if operation is None or rows.size == 0:
+            continue
+        strength = draws[rows, 1]
+        if signed:
+            strength = np.where(draws[rows, 2] < 0.5, -strength, strength)
+        where = torch.from_numpy(rows)
+        changed = operation(batch[where].float(), torch.from_numpy(strength))
+        result[where] = changed.round_().clamp_(0, 255).to(torch.uint8)
+    return result
+
+
+def _affine(
+    batch: Tensor, strength: Tensor, entry: Callable[[Tensor], dict[tuple[int, int], Tensor]]
+) -> Tensor:
+    """Warp by a matrix that differs from the identity in a few entries; outside is grey."""
+    height, width = batch.shape[2:]
+    matrix = torch.eye(2, 3).repeat(len(batch), 1, 1)
+    for (row, column), value in entry(strength).items():
+        matrix[:, row, column] = value
+    # affine_grid's axes run from -1 to 1 on each side: undo the aspect for off-diagonal terms.
+    matrix[:, 0, 1] *= height / width
+    matrix[:, 1, 0] *= width / height
+    grid = F.affine_grid(matrix, list(batch.shape), align_corners=False)
+    return F.grid_sample(batch - 128, grid, padding_mode="zeros", align_corners=False) + 128
+
+
+def _rotate(batch: Tensor, strength: Tensor) -> Tensor:
+    angle = strength * math.radians(135)
+    sin, cos = angle.sin(), angle.cos()
+    return _affine(
+        batch, angle, lambda _: {(0, 0): cos, (0, 1): -sin, (1, 0): sin, (1, 1): cos}
+    )
+
+
+def _shear_x(batch: Tensor, strength: Tensor) -> Tensor:
+    return _affine(batch, strength, lambda s: {(0, 1): 0.99 * s})
+
+
+def _shear_y(batch: Tensor, strength: Tensor) -> Tensor:
+    return _affine(batch, strength, lambda s: {(1, 0): 0.99 * s})
+
+
+def _translate_x(batch: Tensor, strength: Tensor) -> Tensor:
+    # 32 pixels at ImageNet's 224, as a share of the image so that it means the same elsewhere.
+    return _affine(batch, strength, lambda s: {(0, 2): 2 * s * 32 / 224})
+
+
+def _translate_y(batch: Tensor, strength: Tensor) -> Tensor:
+    return _affine(batch, strength, lambda s: {(1, 2): 2 * s * 32 / 224})
+
+
+def _blend(batch: Tensor, other: Tensor, strength: Tensor) -> Tensor:
+    """Move from ``other`` (factor 0) over the image (1) and beyond (1.99)."""
+    factor = (1 + 0.99 * strength).view(-1, 1, 1, 1)
+    return other + factor * (batch - other)
+
+
+def _grey(batch: Tensor) -> Tensor:
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    return (batch * weights).sum(1, keepdim=True)
+
+
+def _brightness(batch: Tensor, strength: Tensor) -> Tensor:
+    return _blend(batch, torch.zeros(()), strength)
+
+
+def _colour(batch: Tensor, strength: Tensor) -> Tensor:
+    return _blend(batch, _grey(batch), strength)
+
+
+def _contrast(batch: Tensor, strength: Tensor) -> Tensor:
+    return _blend(batch, _grey(batch).mean((1, 2, 3), keepdim=True), strength)
+
+
+def _sharpness(batch: Tensor, strength: Tensor) -> Tensor:
+    kernel = torch.ones(3, 1, 3, 3)
+    kernel[:, :, 1, 1] = 5
+    padded = F.pad(batch, (1, 1, 1, 1), mode="replicate")
+    return _blend(batch, F.conv2d(padded, kernel / 13, groups=3), strength)
+
+
+def _posterize(batch: Tensor, strength: Tensor) -> Tensor:
+    bits = 8 - (strength * 6).round().view(-1, 1, 1, 1)
+    step = 2 ** (8 - bits)
+    return (batch / step).floor() * step
+
+
+def _solarize(batch: Tensor, strength: Tensor) -> Tensor:
+    threshold = (255 * (1 - strength)).view(-1, 1, 1, 1)
+    return torch.where(batch >= threshold, 255 - batch, batch)
+
+
+def _autocontrast(batch: Tensor, _: Tensor) -> Tensor:
+    low, high = batch.amin((2, 3), keepdim=True), batch.amax((2, 3), keepdim=True)
+    spread = torch.where(high > low, high - low, torch.full_like(high, 255))
+    return torch.where(high > low, (batch - low) * (255 / spread), batch)
+
+
+def _equalize(batch: Tensor, _: Tensor) -> Tensor:
+    planes = batch.flatten(0, 1).flatten(1).long()
+    counts = torch.zeros(len(planes), 256).scatter_add_(1, planes, torch.ones(planes.shape))
+    below = counts.cumsum(1)
+    lowest = below.gather(1, planes.amin(1, keepdim=True))
+    spread = (planes.shape[1] - lowest).clamp_(min=1)
+    table = ((below - lowest) * (255 / spread)).clamp_(0, 255)
+    # A plane of one value has nothing to spread.
+    flat = (counts > 0).sum(1) <= 1
+    table[flat] = torch.arange(256.0)
+    return table.gather(1, planes).view_as(batch)
+
+
+# operation and whether its strength has a sign
+OPERATIONS: tuple[tuple[Operation | None, bool], ...] = (
+    (None, False),
+    (_shear_x, True),
+    (_shear_y, True),
+    (_translate_x, True),
+    (_translate_y, True),
+    (_rotate, True),
+    (_brightness, True),
+    (_colour, True),
+    (_contrast, True),
+    (_sharpness, True),
+    (_posterize, False),
+    (_solarize, False),
+    (_autocontrast, False),
+    (_equalize, False),
+)
