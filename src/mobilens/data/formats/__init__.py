@@ -1,1 +1,74 @@
-"""One file for each way in which labels lie on disk."""
+"""One file for each way in which labels lie on disk, and the one lookup that picks it.
+
+A format is a module with two functions: ``recognises(arguments)`` looks at the source and
+``read(arguments)`` lists its files. To add one, write the module and name it in ``FORMATS``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from pathlib import Path
+from typing import Protocol, cast
+
+from mobilens.data.listing import Listing, Source
+from mobilens.errors import DataError
+
+# In the order in which they are asked.
+FORMATS = ("image_folder", "csv_file", "globs")
+
+EXPECTED = (
+    "a folder with one folder of images per class, a CSV file with a path and a label column, "
+    "or patterns such as 'cats/*.jpg' 'dogs/*.jpg'"
+)
+
+
+class Format(Protocol):
+    """What a module of ``FORMATS`` offers."""
+
+    def recognises(self, arguments: tuple[str, ...]) -> bool:
+        """Tell by a look whether the source is of this format."""
+        ...
+
+    def read(self, arguments: tuple[str, ...]) -> Listing:
+        """List the files with the names of their labels."""
+        ...
+
+
+def read_source(source: Source) -> Listing:
+    """List the files of a source of any known format.
+
+    Args:
+        source: A folder, a CSV file, a pattern, or a list of patterns, folders and files.
+
+    Raises:
+        DataError: The source does not exist, is of no known format or cannot be used.
+    """
+    sources = [source] if isinstance(source, str | Path) else source
+    arguments = tuple(str(item) for item in sources)
+    for name in FORMATS:
+        module = cast(Format, importlib.import_module(f"mobilens.data.formats.{name}"))
+        if module.recognises(arguments):
+            try:
+                return module.read(arguments)
+            except OSError as error:
+                raise DataError(f"{error.filename} cannot be read: {error.strerror}") from None
+    raise _unrecognised(arguments)
+
+
+def _unrecognised(arguments: tuple[str, ...]) -> DataError:
+    if not arguments:
+        return DataError("no data was given", expected=EXPECTED)
+    path = Path(arguments[0]).expanduser()
+    if path.is_file():
+        kind = "an archive" if path.suffix.lower() in (".zip", ".gz", ".tar", ".tgz") else "a file"
+        remedy = "unpack it and give the folder" if kind == "an archive" else ""
+        return DataError(f"{path} is {kind}", expected=EXPECTED, remedy=remedy)
+    folder = path.parent
+    near = [item.name for item in folder.iterdir()] if folder.is_dir() else []
+    close = difflib.get_close_matches(path.name, near, n=1)
+    return DataError(
+        f"there is nothing at {path}",
+        expected=EXPECTED,
+        remedy=str(folder / close[0]) if close else "",
+    )

@@ -1,0 +1,237 @@
+"""Dataset: samples of one split, with class names in the one order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mobilens.data.agreement import (
+    require_known_classes,
+    require_same_classes,
+    require_two_classes,
+)
+from mobilens.data.files import common_folder
+from mobilens.data.formats import read_source
+from mobilens.data.holdout import hold_out
+from mobilens.data.listing import Listing, Part, Source, some
+from mobilens.data.names import clean_name, order_classes, relative_name
+from mobilens.errors import DataError, UsageError
+
+VAL_FRACTION = 0.2
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with what it should be answered with.
+
+    Attributes:
+        path: The image file.
+        target: For classification, the index of its class.
+    """
+
+    path: Path
+    target: Any
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples of one split.
+
+    Attributes:
+        root: Folder that samples are named from.
+        split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
+        class_names: In the order of the targets.
+        samples: In the order of class and name.
+    """
+
+    root: Path
+    split: str
+    class_names: tuple[str, ...]
+    samples: tuple[Sample, ...]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def name_of(self, sample: Sample) -> str:
+        """The sample's path from ``root``, with slashes, the same on every platform."""
+        return relative_name(sample.path, self.root)
+
+    def class_counts(self) -> dict[str, int]:
+        """Samples of each class, in the order of the classes; 0 where there is none."""
+        counts = Counter(sample.target for sample in self.samples)
+        return {name: counts[index] for index, name in enumerate(self.class_names)}
+
+    def without(self, paths: Collection[Path]) -> Dataset:
+        """The same data set less the files at ``paths``, such as those that do not decode."""
+        left_out = set(paths)
+        kept = tuple(sample for sample in self.samples if sample.path not in left_out)
+        return replace(self, samples=kept)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over every sample's name, label and content, wherever the folder lies.
+
+        A file that cannot be read counts as one without content.
+
+        Returns:
+            64 hexadecimal digits.
+        """
+        with ThreadPoolExecutor() as pool:
+            contents = pool.map(_content_hash, (sample.path for sample in self.samples))
+            rows = sorted(
+                (self.name_of(sample), self.class_names[sample.target], content)
+                for sample, content in zip(self.samples, contents, strict=True)
+            )
+        digest = hashlib.sha256()
+        for row in rows:
+            digest.update("\0".join(row).encode() + b"\n")
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class DataSplits:
+    """Training and validation data with the same classes.
+
+    Attributes:
+        train: To learn from.
+        val: To measure on.
+        notes: What a person should know about the reading, one sentence each.
+        test: A third part, where the source has it beside validation.
+    """
+
+    train: Dataset
+    val: Dataset
+    notes: tuple[str, ...] = ()
+    test: Dataset | None = None
+
+
+def load_splits(source: Source, *, val_fraction: float = VAL_FRACTION, seed: int = 0) -> DataSplits:
+    """Load training and validation data.
+
+    Where the source is not divided, a share of each class is held out, chosen by a hash of each
+    file's name: the same files every time, on every platform, and nearly the same after files
+    were added. A class with two images or more has at least one on either side.
+
+    Args:
+        source: A folder, a CSV file, a pattern, or a list of patterns, folders and files.
+        val_fraction: Share held out where the source is not divided, above 0 and below 1.
+        seed: Chooses other files to hold out.
+
+    Raises:
+        DataError: The source cannot be used, has one class only, or other classes in validation
+            than in training.
+        UsageError: ``val_fraction`` is out of range.
+    """
+    if not 0 < val_fraction < 1:
+        raise UsageError(f"val_fraction is {val_fraction}", expected="above 0 and below 1")
+    listing = read_source(source)
+    train, val, notes = _divide(listing, val_fraction, seed)
+    class_names = order_classes(label for _, label in train.files)
+    require_two_classes(listing, class_names)
+    require_same_classes(train, val, may_lack=bool(notes))
+    test = listing.part("test") if listing.part("val") else None
+    if test is not None:
+        require_same_classes(train, test, may_lack=True)
+    return DataSplits(
+        _build(train, "train", class_names),
+        _build(val, "val", class_names),
+        listing.notes + notes,
+        _build(test, "test", class_names) if test else None,
+    )
+
+
+def load_split(
+    source: Source, split: str = "val", class_names: Sequence[str] | None = None
+) -> Dataset:
+    """Load one split, to measure on.
+
+    ``"val"`` is the validation part, or else the test part; a source that is not divided counts
+    as a whole, and where there is a training part alone, what ``load_splits`` holds out.
+    ``"train"`` and ``"test"`` are those parts, ``"all"`` is everything.
+
+    Args:
+        source: As for ``load_splits``.
+        split: ``"val"``, ``"train"``, ``"test"`` or ``"all"``.
+        class_names: A model's classes in its order, of which the source may lack some; by default
+            the source's own, in the one order.
+
+    Raises:
+        DataError: The source cannot be used, lacks the part, or has classes that ``class_names``
+            does not have.
+        UsageError: No such split.
+    """
+    if split not in ("val", "train", "test", "all"):
+        raise UsageError(f"split is {split!r}", expected="val, train, test or all")
+    listing = read_source(source)
+    part = _part_for(listing, split)
+    if class_names is None:
+        names = order_classes(label for item in listing.parts for _, label in item.files)
+        require_two_classes(listing, names)
+    else:
+        names = tuple(class_names)
+        require_known_classes(listing, part, names)
+    return _build(part, part.split or "all", names)
+
+
+def _divide(listing: Listing, fraction: float, seed: int) -> tuple[Part, Part, tuple[str, ...]]:
+    """Training part, validation part, and a note where the second was held out."""
+    train, val = listing.part("train", None), listing.part("val", "test")
+    if train is None:
+        raise DataError(
+            f"{listing.name} has no part for training, only "
+            + some([str(part.split) for part in listing.parts]),
+            expected="train beside it",
+        )
+    if val is not None:
+        return train, val, ()
+    rest, held = hold_out(train, fraction, seed)
+    if not held.files:
+        raise DataError(
+            f"every class of {listing.name} has one image only",
+            expected="two at least, to learn from one and measure on the other",
+        )
+    note = (
+        f"no validation part: {len(held.files)} of {len(train.files)} images are held out "
+        f"({fraction:.0%} of each class, chosen by a hash of the file's name)"
+    )
+    return rest, held, (note,)
+
+
+def _part_for(listing: Listing, split: str) -> Part:
+    whole = listing.part(None)
+    if split == "all":
+        files = tuple(file for part in listing.parts for file in part.files)
+        return whole or Part(None, common_folder(part.root for part in listing.parts), files)
+    if split == "test":
+        part = listing.part("test")
+        if part is None:
+            raise DataError(f"{listing.name} has no test part", expected="a folder named test")
+        return part
+    measured = listing.part("val", "test", None)
+    if split == "val" and measured is not None:
+        return measured
+    train, val, _ = _divide(listing, VAL_FRACTION, 0)
+    return train if split == "train" else val
+
+
+def _build(part: Part, split: str, class_names: tuple[str, ...]) -> Dataset:
+    # A model's names may be stored in another Unicode form than the labels.
+    index = {clean_name(name): position for position, name in enumerate(class_names)}
+    files = sorted(
+        (index[label], relative_name(path, part.root), path) for path, label in part.files
+    )
+    return Dataset(
+        part.root, split, class_names, tuple(Sample(path, target) for target, _, path in files)
+    )
+
+
+def _content_hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""

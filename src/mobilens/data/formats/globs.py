@@ -1,0 +1,88 @@
+"""A list of patterns, folders and files; the label is the name of the folder that holds a file.
+
+``cats/*.jpg`` gives "cats". ``**`` stands for folders below: in ``dogs/**/*.png`` all belong to
+"dogs", the folder before it; so do all images below a folder that is named without a pattern.
+``label=pattern`` names the label outright.
+"""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+from mobilens.data.files import common_folder, find_images, has_image_suffix
+from mobilens.data.listing import Listing, Part
+from mobilens.data.names import clean_name, is_hidden
+from mobilens.errors import DataError
+
+
+def recognises(arguments: tuple[str, ...]) -> bool:
+    """Whether the source is a list, or one pattern."""
+    return len(arguments) > 1 or any(glob.has_magic(item) or "=" in item for item in arguments)
+
+
+def read(arguments: tuple[str, ...]) -> Listing:
+    """List the images that the patterns match.
+
+    Raises:
+        DataError: A pattern matches no image, or one file gets two labels.
+    """
+    label_of: dict[Path, str] = {}
+    for argument in arguments:
+        found = _match(argument)
+        if not found:
+            raise DataError(
+                f"no image matches {argument!r}",
+                expected="patterns such as 'cats/*.jpg' or cats='photos/cat*.jpg'",
+                remedy="put the pattern in quotes, and look at the current folder",
+            )
+        for path, label in found:
+            if label_of.setdefault(path, label) != label:
+                raise DataError(
+                    f"{path} gets two labels: {label_of[path]!r} and, by {argument!r}, {label!r}",
+                    expected="patterns of which each file matches one",
+                )
+    root = common_folder([path.parent.parent for path in label_of])
+    return Listing(" ".join(arguments), (Part(None, root, tuple(label_of.items())),))
+
+
+def _match(argument: str) -> list[tuple[Path, str]]:
+    label, pattern = _named_label(argument)
+    path = Path(pattern).expanduser()
+    if path.is_file():
+        return [(path, label or _folder_name(path.parent))] if has_image_suffix(path.name) else []
+    if path.is_dir():
+        return [(image, label or _folder_name(path)) for image in find_images(path).images]
+    if "**" in path.parts:
+        return _match_below(path, label)
+    return [
+        (match, label or _folder_name(match.parent))
+        for match in map(Path, glob.glob(str(path)))  # noqa: PTH207 (absolute patterns too)
+        if has_image_suffix(match.name) and not is_hidden(match.name) and not match.is_dir()
+    ]
+
+
+def _match_below(pattern: Path, label: str) -> list[tuple[Path, str]]:
+    at = pattern.parts.index("**")
+    head, tail = Path(*pattern.parts[:at]), Path(*pattern.parts[at + 1 :])
+    if "**" in tail.parts:
+        raise DataError(f"{str(pattern)!r} holds ** twice", expected="one ** at most")
+    found = []
+    for folder in map(Path, glob.glob(str(head))):  # noqa: PTH207 (absolute patterns too)
+        named = label or (_folder_name(folder) if head.name not in ("", "..") else "")
+        for image in find_images(folder).images if folder.is_dir() else ():
+            if not tail.parts or image.relative_to(folder).match(str(tail)):
+                found.append((image, named or _folder_name(image.parent)))
+    return found
+
+
+def _named_label(argument: str) -> tuple[str, str]:
+    label, separator, pattern = argument.partition("=")
+    is_label = separator and label.strip() and not any(mark in label for mark in "/\\*?[")
+    if is_label and not Path(argument).exists():
+        return clean_name(label.strip()), pattern
+    return "", argument
+
+
+def _folder_name(folder: Path) -> str:
+    return clean_name(folder.name or folder.resolve().name)
