@@ -1,0 +1,152 @@
+"""Tensors in another library's layout become ours; whatever does not fit is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from mobilens.errors import WeightsError
+from mobilens.nn.backbone import MobileNet
+from mobilens.nn.weights.layouts import LAYOUTS, Layout
+from mobilens.spec.model import ModelSpec
+
+CLASSIFIER = "head.classifier."
+STEM = "backbone.stem.conv.weight"
+# Layers behind the pooling, which files "without top" do not have.
+TOP = ("head.hidden.", CLASSIFIER)
+
+
+def detect_layout(keys: Mapping[str, object], where: str) -> Layout:
+    """Find the layout that these keys are written in.
+
+    Args:
+        keys: Names of tensors.
+        where: What they come from, for the message.
+
+    Raises:
+        WeightsError: No known layout.
+    """
+    for layout in LAYOUTS:
+        if layout.matches(keys):
+            return layout
+    first = next(iter(keys), "none")
+    raise WeightsError(
+        f"{where} holds tensors in no known layout (the first is {first!r})",
+        expected="MobileNet weights of torchvision, timm, Keras, mobilens, or folded TensorFlow",
+    )
+
+
+def target_shapes(model: ModelSpec) -> dict[str, Tensor]:
+    """Every tensor of the model's module by name, input to output, without memory behind it."""
+    with torch.device("meta"):
+        return MobileNet(model).state_dict()
+
+
+def convert(
+    source: Mapping[str, Tensor], model: ModelSpec, layout: Layout, where: str
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Rename and reshape weights for a model.
+
+    The classifier is left out where the numbers of classes differ. A stem of RGB weights is fitted
+    to another number of input channels: summed for one (a grey image then gives what it gave when
+    repeated three times), repeated in turn and scaled by 3 / channels for others.
+
+    Args:
+        source: Tensors under their keys.
+        model: The model that they shall fill.
+        layout: How they are named.
+        where: What they come from, for messages.
+
+    Returns:
+        Tensors under our names, float32, and the names of those that the weights do not give.
+
+    Raises:
+        WeightsError: A tensor is missing, has another shape, or has no place; the first is named.
+    """
+    targets = target_shapes(model)
+    counters = {name for name in targets if name.endswith("num_batches_tracked")}
+    keys = layout.keys([name for name in targets if name not in counters], model, source)
+    topless = not any(keys[f"{CLASSIFIER}{leaf}"] in source for leaf in ("weight", "bias"))
+    tensors: dict[str, Tensor] = {name: torch.zeros((), dtype=torch.int64) for name in counters}
+    fresh: list[str] = []
+    for name, key in keys.items():
+        target = targets[name]
+        if key is None:
+            tensors[name] = _identity(name, target, model.bn_eps)
+        elif key not in source:
+            if not (topless and name.startswith(TOP)):
+                raise _misfit(f"{where} has no {key!r}", name, target, model)
+            fresh.append(name)
+        else:
+            tensor = _oriented(source[key], layout, name)
+            if name.startswith(CLASSIFIER) and tensor.shape[:1] != target.shape[:1]:
+                fresh.append(name)
+                continue
+            if name == STEM and tensor.ndim == 4:
+                tensor = fit_stem(tensor, target.shape[1])
+            if _core(tensor) != _core(target):
+                shape = tuple(source[key].shape)
+                raise _misfit(f"{where}: {key!r} is {shape}", name, target, model)
+            tensors[name] = tensor.reshape(target.shape).to(torch.float32).contiguous()
+    _refuse_leftovers(source, keys, where, model)
+    return tensors, tuple(fresh)
+
+
+def fit_stem(weight: Tensor, channels: int) -> Tensor:
+    """Fit the stem's filters, (out, RGB, k, k), to another number of input channels."""
+    given = weight.shape[1]
+    if channels == given:
+        return weight
+    if channels == 1:
+        return weight.sum(1, keepdim=True)
+    repeats = -(-channels // given)
+    return weight.repeat(1, repeats, 1, 1)[:, :channels] * (given / channels)
+
+
+def _oriented(tensor: Tensor, layout: Layout, name: str) -> Tensor:
+    if layout.kernels == "OIHW" or not name.endswith(".weight"):
+        return tensor
+    if tensor.ndim == 2:
+        return tensor.T
+    if tensor.ndim == 4:
+        # Keras writes depthwise kernels as height, width, channel, multiplier.
+        depthwise = ".depthwise." in name
+        return tensor.permute(2, 3, 0, 1) if depthwise else tensor.permute(3, 2, 0, 1)
+    return tensor
+
+
+def _core(tensor: Tensor) -> tuple[int, ...]:
+    """Shape without ones at its end: a linear layer is a 1x1 convolution."""
+    shape = list(tensor.shape)
+    while shape and shape[-1] == 1:
+        shape.pop()
+    return tuple(shape)
+
+
+def _identity(name: str, target: Tensor, bn_eps: float) -> Tensor:
+    """What a BatchNorm needs so that, in evaluation mode, it only adds its bias."""
+    leaf = name.rpartition(".")[2]
+    value = {"weight": (1 + bn_eps) ** 0.5, "running_mean": 0.0, "running_var": 1.0}[leaf]
+    return torch.full(target.shape, value)
+
+
+def _refuse_leftovers(
+    source: Mapping[str, Tensor], keys: Mapping[str, str | None], where: str, model: ModelSpec
+) -> None:
+    used = set(keys.values())
+    for key, tensor in source.items():
+        if key not in used and not key.endswith("num_batches_tracked"):
+            raise WeightsError(
+                f"{where}: {key!r} {tuple(tensor.shape)} has no place in {model.name}",
+                expected=_described(model),
+            )
+
+
+def _described(model: ModelSpec) -> str:
+    return f"weights of {model.name}, width {model.width_mult:g} ({model.width_rule} rule)"
+
+
+def _misfit(given: str, name: str, target: Tensor, model: ModelSpec) -> WeightsError:
+    return WeightsError(given, expected=f"{tuple(target.shape)} for {name}, {_described(model)}")

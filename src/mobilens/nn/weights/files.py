@@ -1,0 +1,91 @@
+"""Files of weights: tensors under the names that their library gave them."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mobilens.errors import WeightsError
+from mobilens.nn.checkpoint import load_tensors
+from mobilens.nn.weights.layouts.keras import layer_name
+
+# Where training scripts put a state dict inside their checkpoint.
+WRAPPERS = ("state_dict", "model")
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a file of weights: its tensors, and its metadata where the format has some.
+
+    Args:
+        path: ``.safetensors``; ``.pth``, ``.pt`` or ``.bin`` with a state dict; ``.npz`` of Keras
+            weights as ``{weight.path: array}``.
+
+    Raises:
+        WeightsError: No such file, another kind of file, or one that holds more than tensors.
+    """
+    if not path.is_file():
+        raise WeightsError(f"there is no file {path}")
+    if path.suffix == ".safetensors":
+        return load_tensors(path)
+    if path.suffix not in READERS:
+        raise WeightsError(
+            f"{path} is no file of weights that is known",
+            expected="a name ending in " + ", ".join([".safetensors", *READERS]),
+        )
+    return READERS[path.suffix](path), {}
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        value: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "cut short"
+        raise WeightsError(
+            f"{path} is no plain file of tensors: {reason}",
+            expected="a state dict; nothing in a file is executed",
+            remedy="where it is trusted: torch.save(model.state_dict(), FILE)",
+        ) from None
+    for key in WRAPPERS:
+        if isinstance(value, Mapping) and isinstance(value.get(key), Mapping):
+            value = value[key]
+    if not isinstance(value, Mapping):
+        raise WeightsError(f"{path} holds a {type(value).__name__}", expected="a state dict")
+    tensors = {key: item for key, item in value.items() if isinstance(item, Tensor)}
+    # Data-parallel wrappers put this before every name.
+    return {key.removeprefix("module."): tensor for key, tensor in tensors.items()}
+
+
+def _read_npz(path: Path) -> dict[str, Tensor]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return keras_tensors({name: arrays[name] for name in arrays.files})
+    except (zipfile.BadZipFile, ValueError, OSError) as error:
+        raise WeightsError(f"{path} is no readable .npz file: {error}") from None
+
+
+def keras_tensors(arrays: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Turn Keras weights, ``{weight.path: array}``, into tensors under the names of the key map.
+
+    Names of Keras 2 (slashes, capitals, ``depthwise_kernel``, ``:0``) become those of Keras 3.
+    """
+    tensors = {}
+    for path, array in arrays.items():
+        layer, _, variable = path.removesuffix(":0").rpartition("/")
+        variable = variable.removeprefix("depthwise_")
+        tensors[f"{layer_name(layer)}/{variable}"] = torch.from_numpy(np.array(array))
+    return tensors
+
+
+READERS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
+    ".pth": _read_torch,
+    ".pt": _read_torch,
+    ".bin": _read_torch,
+    ".npz": _read_npz,
+}

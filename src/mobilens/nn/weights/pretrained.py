@@ -1,0 +1,117 @@
+"""Weights from a name or a file, fitted to a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from mobilens.errors import UnknownNameError, WeightsError
+from mobilens.nn.backbone import MobileNet
+from mobilens.nn.checkpoint import METADATA_KEY, Checkpoint
+from mobilens.nn.weights.convert import convert, detect_layout
+from mobilens.nn.weights.files import READERS, read_tensors
+from mobilens.nn.weights.layouts import OWN
+from mobilens.spec.model import ModelSpec
+from mobilens.spec.task import Preprocessing
+
+
+@dataclass(frozen=True)
+class PretrainedWeights:
+    """Weights that fit a model, and what one must know to use them.
+
+    Attributes:
+        name: Name or file that they were asked for by.
+        tensors: Parameters and statistics under our names.
+        model: The model asked for, with the padding and BatchNorm epsilon that they need.
+        preprocessing: How pixels were prepared for them; the size is the model's resolution.
+        class_names: Names in the order of the classifier, where known.
+        top1: Published ImageNet top-1, percent, where known.
+        licence: Of the weights, where known, as an SPDX identifier.
+        folded: BatchNorm is folded: ``recover_batchnorm`` comes before training.
+        fresh: Tensors that they do not give, which stay as initialised.
+    """
+
+    name: str
+    tensors: Mapping[str, Tensor]
+    model: ModelSpec
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...] | None = None
+    top1: float | None = None
+    licence: str = "unknown"
+    folded: bool = False
+    fresh: tuple[str, ...] = ()
+
+
+def load_pretrained(
+    source: str | Path, model: ModelSpec, *, offline: bool = False
+) -> PretrainedWeights:
+    """Load weights and fit them to a model.
+
+    Args:
+        source: Name in the registry, such as ``"mobilenet_v3_small.lamb_in1k"``, or a file.
+        model: The model that they shall fill. Another number of classes leaves the classifier
+            fresh; another number of input channels fits the stem (see ``convert``).
+        offline: Use no network.
+
+    Raises:
+        UnknownNameError: Neither a name nor a file.
+        WeightsError: They do not fit; the first mismatch is named.
+        OfflineError: They would have to be fetched.
+    """
+    path = Path(source)
+    if not path.is_file() and path.suffix not in (".safetensors", *READERS):
+        raise UnknownNameError.among("weights", str(source), [])
+    return load_file(path, model)
+
+
+def load_file(path: Path, model: ModelSpec) -> PretrainedWeights:
+    """Load a file of weights: a mobilens checkpoint, or any layout in ``layouts``.
+
+    Raises:
+        WeightsError: No such file, no known layout, or it does not fit.
+    """
+    tensors, metadata = read_tensors(path)
+    if METADATA_KEY in metadata:
+        return _from_checkpoint(Checkpoint.load(path), path, model)
+    layout = detect_layout(tensors, str(path))
+    fitted = replace(model, padding=layout.padding, bn_eps=layout.bn_eps)
+    ours, fresh = convert(tensors, fitted, layout, str(path))
+    return PretrainedWeights(
+        name=str(path),
+        tensors=ours,
+        model=fitted,
+        preprocessing=Preprocessing(size=model.resolution, mean=layout.mean, std=layout.std),
+        folded=layout.folded,
+        fresh=fresh,
+    )
+
+
+def _from_checkpoint(checkpoint: Checkpoint, path: Path, model: ModelSpec) -> PretrainedWeights:
+    given = checkpoint.model
+    fitted = replace(model, padding=given.padding, bn_eps=given.bn_eps)
+    tensors, fresh = convert(checkpoint.tensors, fitted, OWN, str(path))
+    return PretrainedWeights(
+        name=str(path),
+        tensors=tensors,
+        model=fitted,
+        preprocessing=replace(checkpoint.task.preprocessing, size=model.resolution),
+        class_names=checkpoint.task.class_names,
+        fresh=fresh,
+    )
+
+
+def apply_pretrained(net: MobileNet, weights: PretrainedWeights) -> None:
+    """Copy weights into a net built from ``weights.model``; fresh tensors stay as they are.
+
+    Raises:
+        WeightsError: The net is another one.
+    """
+    state = net.state_dict()
+    missing = set(state) - set(weights.tensors) - set(weights.fresh)
+    unknown = set(weights.tensors) - set(state)
+    for name in sorted(missing | unknown):
+        raise WeightsError(f"{weights.name} and the net differ in {name}")
+    net.load_state_dict(dict(weights.tensors), strict=False)
