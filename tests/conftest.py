@@ -23,6 +23,12 @@ def write_toy_bundle() -> Callable[..., Path]:
     return _write_toy_bundle
 
 
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    """A model file as ``write_toy_bundle`` makes it, for 8x8 pixels."""
+    return _write_toy_bundle(tmp_path / "toy.onnx")
+
+
 def _write_toy_bundle(
     path: Path, *, size: tuple[int, int] = (8, 8), seed: int = 0, tolerance: float = 1e-3
 ) -> Path:

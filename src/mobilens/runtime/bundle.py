@@ -103,8 +103,20 @@ def read_bundle(path: str | Path) -> Bundle:
         BundleError: The file is no model file of mobilens, or one of a newer format.
         VerificationError: The manifest was changed.
     """
-    path = Path(path)
-    data = _read_file(path)
+    return take_apart(_read_file(Path(path)), Path(path))
+
+
+def take_apart(data: bytes, path: Path) -> Bundle:
+    """Take the bytes of a model file apart.
+
+    Args:
+        data: Every byte of the file.
+        path: Where it lies, for messages.
+
+    Raises:
+        BundleError: The file is no model file of mobilens, or one of a newer format.
+        VerificationError: The manifest was changed.
+    """
     try:
         file = onnx_file.parse(data)
     except BundleError as error:

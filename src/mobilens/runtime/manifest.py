@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from mobilens.errors import BundleError, SpecError
 from mobilens.spec import codec
@@ -153,7 +154,8 @@ class GoldenSample:
         """
         try:
             file = io.BytesIO(base64.b64decode(self.image, validate=True))
-            with Image.open(file, formats=("PNG",)) as image:
+            # Not Image.open: its own limit would warn before the size can be compared.
+            with PngImageFile(file) as image:
                 if image.size != (size[1], size[0]) or image.mode != "RGB":
                     raise BundleError(
                         f"a golden input is {image.size[1]}x{image.size[0]} {image.mode}",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mobilens.errors import BundleError, MobilensError, VerificationError
 from mobilens.runtime.bundle import COPY_AGAIN, read_bundle
 from mobilens.runtime.engines import DEFAULT_ENGINE, engine_type
-from mobilens.runtime.manifest import Manifest
+from mobilens.runtime.manifest import Accuracy, Manifest
 from mobilens.runtime.predictor import BundlePredictor
 from mobilens.spec import codec
 from mobilens.vision.predictor import RawOutputs
@@ -47,6 +47,7 @@ class VerificationReport:
         engine_version: Its version; empty when it did not answer.
         largest_difference: Absolute, from the golden answers; None when the engine did not answer.
         tolerance: Largest difference that the manifest allows.
+        accuracy: What the manifest claims; it takes the data set to measure it again.
         checks: Each part, in order.
     """
 
@@ -57,6 +58,7 @@ class VerificationReport:
     engine_version: str
     largest_difference: float | None
     tolerance: float
+    accuracy: Accuracy | None
     checks: tuple[Check, ...]
 
     @property
@@ -123,6 +125,7 @@ def check_bundle(path: str | Path, engine: str = DEFAULT_ENGINE) -> Verification
         engine_version=answers.engine_version,
         largest_difference=answers.largest_difference,
         tolerance=manifest.tolerance,
+        accuracy=manifest.accuracy,
         checks=tuple(checks),
     )
 

@@ -1,0 +1,55 @@
+"""``mobilens verify``: prove again that a model file gives the answers it promises."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from mobilens.cli.terminal import print_json
+from mobilens.errors import BundleError
+
+if TYPE_CHECKING:
+    from mobilens.runtime.verify import VerificationReport
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("file", metavar="FILE", help="model file that mobilens export wrote")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON; with ok and, if it broke, error"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check the file and print what was found; exit code 1 when it does not keep its word."""
+    from mobilens.runtime.verify import check_bundle
+
+    try:
+        report = check_bundle(args.file)
+    except BundleError as error:
+        if not args.json:
+            raise
+        print_json({"ok": False, "path": args.file, "error": str(error)})
+        return 1
+    if args.json:
+        failed = [check.detail for check in report.checks if check.result == "failed"]
+        print_json(report.to_json() | ({"error": failed[0]} if failed else {}))
+    else:
+        print(_text(report))
+    return 0 if report.ok else 1
+
+
+def _text(report: VerificationReport) -> str:
+    lines = [f"{report.path}: {'proved' if report.ok else 'NOT what was exported'}"]
+    lines += [f"  {check.name:9} {check.result:8} {check.detail}" for check in report.checks]
+    if report.largest_difference is not None:
+        lines.append(
+            f"  {report.engine} {report.engine_version}: largest difference "
+            f"{report.largest_difference:.2g}, allowed {report.tolerance:.2g}"
+        )
+    if report.accuracy is not None:
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in report.accuracy.file.items())
+        dataset = report.accuracy.dataset
+        lines.append(f"  claims {figures} on {dataset.name}, {dataset.num_images:,} images")
+    lines.append(f"  sha256 {report.sha256}, {report.size_bytes:,} bytes")
+    return "\n".join(lines)
