@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import importlib
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from mobilens.errors import UnknownNameError
 from mobilens.spec.model import ModelSpec
+from mobilens.spec.task import TaskSpec
 
 
 class TorchTask(Protocol):
     """What training, prediction and export need to know of a task under torch."""
 
     kind: str
+    main_score: str  # the score by which one epoch is better than another
 
     def build_net(self, model: ModelSpec) -> nn.Module:
         """Build backbone and head, initialised for training."""
@@ -33,6 +36,18 @@ class TorchTask(Protocol):
         class_weights: Tensor | None = None,
     ) -> Tensor:
         """Loss of each image, (N,)."""
+        ...
+
+    def targets(self, values: Sequence[Any], task: TaskSpec) -> Tensor:
+        """Turn the targets of samples into a tensor, (N, ...)."""
+        ...
+
+    def score(self, raw: Tensor, targets: Tensor) -> dict[str, float]:
+        """Measure what the net gives for the whole of a data set."""
+        ...
+
+    def final_layer(self, net: nn.Module) -> nn.Module:
+        """The layer that knows the classes, which a new data set trains first."""
         ...
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mobilens.nn.backbone import MobileNet, build
 from mobilens.spec.model import ModelSpec
+from mobilens.spec.task import TaskSpec
 
 
 class Classification:
     """One class an image."""
 
     kind = "classify"
+    main_score = "top1"
 
     def build_net(self, model: ModelSpec) -> MobileNet:
         """Build backbone and head, initialised for training."""
@@ -47,6 +51,23 @@ class Classification:
         if class_weights is not None:
             smooth = smooth * class_weights
         return -(smooth * F.log_softmax(raw.float(), dim=1)).sum(1)
+
+    def targets(self, values: Sequence[int], task: TaskSpec) -> Tensor:
+        """One-hot rows, (N, classes), of class indices."""
+        return F.one_hot(torch.tensor(values), len(task.class_names)).float()
+
+    def score(self, raw: Tensor, targets: Tensor) -> dict[str, float]:
+        """Share of right answers, and the plain loss.
+
+        Args:
+            raw: (N, classes), before softmax.
+            targets: (N, classes), one-hot.
+        """
+        right = raw.argmax(1) == targets.argmax(1)
+        return {
+            "top1": right.float().mean().item(),
+            "loss": self.loss(raw, targets).mean().item(),
+        }
 
     def final_layer(self, net: nn.Module) -> nn.Linear:
         """The layer that knows the classes, which a new data set trains first."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 import torch
@@ -112,14 +113,15 @@ class _Store:
 
     def __init__(self) -> None:
         self._in_memory = 0
-        self._file: tempfile._TemporaryFileWrapper[bytes] | None = None
+        self._file: BinaryIO | None = None
 
     def put(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self._in_memory + image.nbytes <= MEMORY_LIMIT:
             self._in_memory += image.nbytes
             return image
         if self._file is None:
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the store)
+            # It lives as long as the store and has no name to clean up.
+            self._file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115
         offset = self._file.seek(0, 2)
         self._file.write(image.tobytes())
         self._file.flush()

@@ -75,9 +75,9 @@ def lr_factor(recipe: Recipe, epoch: float) -> float:
             done = min((epoch - recipe.warmup_epochs) / span, 1.0)
             return 0.5 * (1 + math.cos(math.pi * done))
         case "step":
-            return recipe.gamma ** math.floor(epoch / recipe.gamma_epochs)
+            return math.pow(recipe.gamma, math.floor(epoch / recipe.gamma_epochs))
         case "exponential":
-            return recipe.gamma ** (epoch / recipe.gamma_epochs)
+            return math.pow(recipe.gamma, epoch / recipe.gamma_epochs)
 
 
 class WeightAverage:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mobilens.errors import SpecError, UnknownNameError
@@ -70,7 +69,7 @@ class Recipe:
     init: InitScheme = "kaiming"
     balance: Literal["auto", "weights", "none"] = "auto"
     clip_norm: float = 0.0
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "lr"):
@@ -125,6 +124,3 @@ def build_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise UnknownNameError.among("recipe", name, RECIPES)
     return RECIPES[name]()
-
-
-__all__ = ["RECIPES", "Path", "Recipe", "build_recipe", "replace"]

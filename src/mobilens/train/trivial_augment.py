@@ -62,9 +62,7 @@ def _affine(
 def _rotate(batch: Tensor, strength: Tensor) -> Tensor:
     angle = strength * math.radians(135)
     sin, cos = angle.sin(), angle.cos()
-    return _affine(
-        batch, angle, lambda _: {(0, 0): cos, (0, 1): -sin, (1, 0): sin, (1, 1): cos}
-    )
+    return _affine(batch, angle, lambda _: {(0, 0): cos, (0, 1): -sin, (1, 0): sin, (1, 1): cos})
 
 
 def _shear_x(batch: Tensor, strength: Tensor) -> Tensor:

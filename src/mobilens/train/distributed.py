@@ -1,0 +1,127 @@
+"""Several processes, one training: who does what, and BatchNorm over all of them.
+
+Started by ``torchrun``, every process takes its share of each batch. The sums that a batch goes
+into (gradients, BatchNorm's statistics) run over all processes, so they learn what one would.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed
+import torch.distributed.nn.functional as collective
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among all.
+
+    Attributes:
+        rank: Its number; 0 writes files and speaks.
+        size: How many there are.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def share(self, length: int) -> slice:
+        """This process's part of a batch of this length; the parts differ by one at most."""
+        return slice(length * self.rank // self.size, length * (self.rank + 1) // self.size)
+
+    def agree(self, value: int) -> int:
+        """The leading process's value, in every process."""
+        if self.size == 1:
+            return value
+        values = [value]
+        torch.distributed.broadcast_object_list(values)
+        return values[0]
+
+    def wait(self) -> None:
+        """Return when every process has come here."""
+        if self.size > 1:
+            torch.distributed.barrier()
+
+
+@contextmanager
+def joined_world(device: torch.device) -> Iterator[World]:
+    """Join the processes that ``torchrun`` started, if it did."""
+    if "RANK" not in os.environ or torch.distributed.is_initialized():
+        yield World()
+        return
+    torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield World(torch.distributed.get_rank(), torch.distributed.get_world_size())
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def local_device(name: str) -> torch.device:
+    """Choose the device: ``"auto"`` is a GPU if there is one, each process its own."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
+    return torch.device(name)
+
+
+def distribute(net: nn.Module, world: World, device: torch.device) -> nn.Module:
+    """Wrap a net so that its gradients and BatchNorm statistics run over all processes."""
+    if world.size == 1:
+        return net
+    for name, module in net.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            parent = net.get_submodule(name.rpartition(".")[0])
+            setattr(parent, name.rpartition(".")[2], SyncBatchNorm2d.sharing(module))
+    devices = [device] if device.type == "cuda" else None
+    return DistributedDataParallel(net, device_ids=devices, broadcast_buffers=False)
+
+
+class SyncBatchNorm2d(nn.BatchNorm2d):
+    """BatchNorm over the batch of all processes; torch's own has none for CPUs."""
+
+    @classmethod
+    def sharing(cls, norm: nn.BatchNorm2d) -> SyncBatchNorm2d:
+        """Make one with the very parameters and statistics of a plain BatchNorm."""
+        made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum)
+        made.weight, made.bias = norm.weight, norm.bias
+        made.running_mean, made.running_var = norm.running_mean, norm.running_var
+        made.num_batches_tracked = norm.num_batches_tracked
+        made.train(norm.training)
+        return made
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W), same shape out."""
+        if not self.training:
+            return super().forward(x)
+        count = x.new_tensor([x.numel() / x.shape[1]])
+        # Sums about the running mean: those about zero would cancel.
+        near = x.new_zeros(x.shape[1]) if self.running_mean is None else self.running_mean.clone()
+        centred = x - near.view(1, -1, 1, 1)
+        sums = torch.cat([count, centred.sum((0, 2, 3)), centred.square().sum((0, 2, 3))])
+        sums = collective.all_reduce(sums)  # type: ignore[no-untyped-call]
+        total, first, second = sums.split([1, x.shape[1], x.shape[1]])
+        offset = first / total
+        variance = second / total - offset.square()
+        mean = near + offset
+        if self.running_mean is not None and self.running_var is not None:
+            momentum = self.momentum or 0.0
+            unbiased = variance.detach() * (total / (total - 1)).detach()
+            self.running_mean.lerp_(mean.detach(), momentum)
+            self.running_var.lerp_(unbiased, momentum)
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked.add_(1)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        shift = self.bias - mean * scale
+        out: Tensor = x * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
+        return out

@@ -1,0 +1,272 @@
+"""The training loop: one reads it top to bottom."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mobilens.errors import DataError, MobilensError
+from mobilens.tasks import TorchTask
+from mobilens.tasks.normalise import Normalise
+from mobilens.train.augment import Draws, augment_batch, epoch_draws, mix_batch, random_crop
+from mobilens.train.cache import PixelCache
+from mobilens.train.distributed import World, distribute
+from mobilens.train.log import EpochLog
+from mobilens.train.optim import WeightAverage, build_optimizer, lr_factor
+from mobilens.train.recipe import Recipe
+from mobilens.train.state import Progress, load_state, save_state
+
+T = TypeVar("T")
+
+EVAL_BATCH_SIZE = 64
+
+
+class Observer(Protocol):
+    """Who watches a run."""
+
+    def say(self, text: str) -> None:
+        """Take a line for a person."""
+        ...
+
+    def progress(self, items: Iterable[T], total: int, label: str) -> Iterable[T]:
+        """Pass items on, showing how far it is."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainData:
+    """Images in memory, with what they should be answered with.
+
+    Attributes:
+        train: Whole images for random crops.
+        train_targets: (N, ...).
+        val: Images prepared as the model file will see them.
+        val_targets: (N, ...).
+        fingerprint: Of both.
+    """
+
+    train: PixelCache
+    train_targets: Tensor
+    val: PixelCache
+    val_targets: Tensor
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What stays the same from the first epoch to the last.
+
+    Attributes:
+        net: The net, on its device; trained in place.
+        task: Loss and scores.
+        recipe: Every number.
+        data: What it learns from.
+        size: (height, width) of training crops.
+        normalise: Pixels to what the net reads.
+        device: Where it runs.
+        world: This process among all.
+        seed: Of everything random.
+        class_weights: For the loss.
+    """
+
+    net: nn.Module
+    task: TorchTask
+    recipe: Recipe
+    data: TrainData
+    size: tuple[int, int]
+    normalise: Normalise
+    device: torch.device
+    world: World
+    seed: int
+    class_weights: Tensor | None
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps an epoch."""
+        return math.ceil(len(self.data.train) / self.recipe.batch_size)
+
+
+def fit(
+    run: Fit,
+    folder: Path,
+    observer: Observer,
+    save_best: Callable[[dict[str, Tensor], dict[str, float]], None],
+) -> Progress:
+    """Train until the recipe's last epoch, from the last one that the folder holds.
+
+    After each epoch the moving average of the weights is measured; when it is the best so far,
+    ``save_best`` is given its tensors and figures. Then the whole state is written, so the run can
+    be killed at any moment and goes on to the same weights.
+
+    Args:
+        run: What to train, and on what.
+        folder: Where ``log.csv`` and ``last.safetensors`` are written.
+        observer: Is told of progress.
+        save_best: Writes the best weights.
+
+    Raises:
+        DataError: The data is not what the run began with.
+        MobilensError: The loss is no number any more.
+    """
+    optimizer = build_optimizer(run.net, run.task.final_layer(run.net), run.recipe)
+    highest = [group["lr"] for group in optimizer.param_groups]
+    decay = math.exp(-1 / (run.steps * run.recipe.ema_epochs)) if run.recipe.ema_epochs else 0.0
+    average = WeightAverage(run.net, decay)
+    progress = load_state(folder, run.net, average, optimizer) or Progress(
+        fingerprint=run.data.fingerprint
+    )
+    if progress.fingerprint != run.data.fingerprint:
+        raise DataError(
+            f"the data has changed since the run in {folder} began",
+            expected="the same images and labels",
+            remedy="a new run with another --out",
+        )
+    if progress.epoch:
+        observer.say(f"going on after epoch {progress.epoch} of {run.recipe.epochs}")
+    averaged = copy.deepcopy(run.net)  # of the same kind, to measure the average with
+    wrapped = distribute(run.net, run.world, run.device)
+    log = EpochLog(folder, progress.history) if run.world.leads else None
+    for epoch in range(progress.epoch, run.recipe.epochs):
+        started = time.perf_counter()
+        loss = _train_epoch(run, wrapped, optimizer, highest, average, progress, observer)
+        averaged.load_state_dict(average.tensors)
+        scores = score(run, averaged)
+        row = {"epoch": epoch + 1, "train_loss": round(loss, 5)}
+        row |= {f"val_{name}": round(value, 5) for name, value in scores.items()}
+        row |= {"lr": highest[0] * lr_factor(run.recipe, epoch + 1)}
+        progress.epoch = epoch + 1
+        progress.history.append(row)
+        main = scores[run.task.main_score]
+        if main > progress.best_score:
+            progress.best_score, progress.best_epoch = main, epoch + 1
+            if run.world.leads:
+                save_best(average.tensors, row)
+        if log is not None:
+            save_state(folder, run.net, average, optimizer, progress)
+            # Seconds differ from run to run, so they stay out of the state.
+            log.write(row | {"seconds": round(time.perf_counter() - started, 2)})
+        observer.say(_line(row, run.recipe.epochs, time.perf_counter() - started))
+    if log is not None:
+        log.close()
+    run.world.wait()
+    return progress
+
+
+def _train_epoch(
+    run: Fit,
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    highest: list[float],
+    average: WeightAverage,
+    progress: Progress,
+    observer: Observer,
+) -> float:
+    """Show every image once; give the mean loss of this process's share."""
+    epoch, recipe = progress.epoch, run.recipe
+    # All randomness of an epoch hangs on its number, so that a restart repeats it.
+    torch.manual_seed(run.seed * 1_000_003 + epoch * 1_009 + run.world.rank)
+    draws = epoch_draws(len(run.data.train), run.seed, epoch)
+    order = np.random.Generator(np.random.Philox(key=[run.seed, epoch + 2**32])).permutation(
+        len(run.data.train)
+    )
+    # Batches of nearly one size: a last one of few images would spoil BatchNorm's statistics.
+    batches = np.array_split(order, run.steps)
+    net.train()
+    total = 0.0
+    label = f"epoch {epoch + 1}/{recipe.epochs}"
+    for step, batch in enumerate(observer.progress(batches, run.steps, label)):
+        factor = lr_factor(recipe, epoch + step / run.steps)
+        for group, lr in zip(optimizer.param_groups, highest, strict=True):
+            group["lr"] = lr * factor
+        loss = batch_loss(run, net, batch, draws)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        if recipe.clip_norm:
+            nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
+        optimizer.step()
+        progress.step += 1
+        average.update(run.net, progress.step)
+        total += loss.item() * len(batch)
+        _require_finite(total, epoch, step)
+    return total / len(order)
+
+
+def batch_loss(run: Fit, net: nn.Module, batch: NDArray[np.int64], draws: Draws) -> Tensor:
+    """Loss of this process's share of a batch.
+
+    Args:
+        run: The run.
+        net: Its net, wrapped if there are several processes.
+        batch: Indices of training images, over all processes.
+        draws: Random numbers of the epoch.
+    """
+    mine = batch[run.world.share(len(batch))]
+    images, targets = _load(run, mine, draws)
+    with torch.autocast(run.device.type, torch.bfloat16, enabled=run.device.type == "cuda"):
+        raw = net(images)
+    losses = run.task.loss(
+        raw,
+        targets,
+        label_smoothing=run.recipe.label_smoothing,
+        class_weights=run.class_weights,
+    )
+    # Gradients are averaged over processes: scaled so, the result is the batch's mean.
+    return losses.sum() * (run.world.size / len(batch))
+
+
+def _load(run: Fit, chosen: NDArray[np.int64], draws: Draws) -> tuple[Tensor, Tensor]:
+    """Crop, augment and normalise the images of one step."""
+    how = run.recipe.augmentation
+    crops = [random_crop(run.data.train[i], run.size, draws[i], how) for i in chosen]
+    pixels = augment_batch(torch.stack(crops), draws[chosen], how)
+    pixels = pixels.to(run.device).permute(0, 2, 3, 1)
+    images = run.normalise(pixels).contiguous(memory_format=torch.channels_last)
+    targets = run.data.train_targets[torch.from_numpy(chosen)].to(run.device)
+    return mix_batch(images, targets, draws[chosen], how)
+
+
+def prepared_batches(
+    run: Fit, cache: PixelCache, targets: Tensor
+) -> Iterable[tuple[Tensor, Tensor]]:
+    """Every image of a cache that holds prepared pixels, normalised, with its target."""
+    for start in range(0, len(cache), EVAL_BATCH_SIZE):
+        indices = range(start, min(start + EVAL_BATCH_SIZE, len(cache)))
+        pixels = torch.from_numpy(cache.stacked(indices)).to(run.device)
+        yield run.normalise(pixels), targets[start : start + EVAL_BATCH_SIZE].to(run.device)
+
+
+@torch.inference_mode()
+def score(run: Fit, net: nn.Module) -> dict[str, float]:
+    """Measure a net on the validation images."""
+    net.eval()
+    raw: list[Tensor] = []
+    for images, _ in prepared_batches(run, run.data.val, run.data.val_targets):
+        raw.append(net(images).float().cpu())
+    return run.task.score(torch.cat(raw), run.data.val_targets)
+
+
+def _require_finite(total: float, epoch: int, step: int) -> None:
+    if not math.isfinite(total):
+        raise MobilensError(
+            f"the loss is {total} since epoch {epoch + 1}, step {step + 1}",
+            remedy="a lower --lr; best.safetensors holds the best weights so far",
+        )
+
+
+def _line(row: dict[str, float], epochs: int, seconds: float) -> str:
+    figures = "  ".join(
+        f"{name.replace('_', ' ')} {value:.4f}"
+        for name, value in row.items()
+        if name not in ("epoch", "lr")
+    )
+    return f"epoch {int(row['epoch']):>3}/{epochs}  {figures}  {seconds:.1f} s"

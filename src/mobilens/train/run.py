@@ -1,0 +1,329 @@
+"""One training run, from files on disk to the best checkpoint."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mobilens.data.dataset import Dataset, DataSplits, load_splits
+from mobilens.errors import DataError
+from mobilens.nn.backbone import MobileNet
+from mobilens.nn.checkpoint import Checkpoint
+from mobilens.nn.init import init_weights
+from mobilens.nn.weights import (
+    PretrainedWeights,
+    apply_pretrained,
+    auto_weights,
+    load_pretrained,
+    recover_batchnorm,
+)
+from mobilens.spec.model import ModelSpec
+from mobilens.spec.task import Preprocessing, TaskSpec
+from mobilens.tasks import TorchTask, torch_task
+from mobilens.tasks.normalise import Normalise
+from mobilens.train.augment import epoch_draws
+from mobilens.train.cache import PixelCache, Skipped, read_all
+from mobilens.train.distributed import World, joined_world, local_device
+from mobilens.train.head_start import train_head
+from mobilens.train.loop import EVAL_BATCH_SIZE, Fit, Observer, TrainData, batch_loss, fit, score
+from mobilens.train.recipe import Recipe
+from mobilens.train.settings import TrainSettings
+from mobilens.train.state import STATE_FILE
+from mobilens.vision.image import load_prepared, load_short_side, prepare
+
+BEST_FILE = "best.safetensors"
+SETTINGS_FILE = "recipe.json"
+
+# Images that BatchNorm statistics of folded weights are measured on.
+RECOVERY_IMAGES = 512
+# Steps that are timed to see what fits into a time.
+TRIAL_STEPS = 5
+# Largest class over smallest beyond which "auto" weights the loss.
+IMBALANCE = 3.0
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run leaves.
+
+    Attributes:
+        folder: Where its files are.
+        settings: What was asked for, with every number of the recipe settled.
+        model: The net's description.
+        task: Classes and preprocessing.
+        splits: The data, less what did not decode.
+        skipped: What did not decode.
+        history: One row an epoch.
+        best_epoch: Epoch whose weights were kept, counted from 1.
+        weights: Name of the weights that it began with, or None.
+        world: This process among all; only the leading one's files count.
+    """
+
+    folder: Path
+    settings: TrainSettings
+    model: ModelSpec
+    task: TaskSpec
+    splits: DataSplits
+    skipped: tuple[Skipped, ...]
+    history: list[dict[str, float]]
+    best_epoch: int
+    weights: str | None
+    world: World
+
+    @property
+    def checkpoint(self) -> Path:
+        """The best weights."""
+        return self.folder / BEST_FILE
+
+
+def run_training(settings: TrainSettings, folder: Path, observer: Observer) -> TrainResult:
+    """Train as the settings say; a folder that holds an unfinished run is gone on with.
+
+    Args:
+        settings: What to train, on what.
+        folder: Where files are written; it is made if need be.
+        observer: Is told of progress.
+
+    Raises:
+        DataError: The data cannot be used, or has changed since the run began.
+        WeightsError: The weights cannot be had or do not fit.
+        MobilensError: The loss is no number any more.
+    """
+    device = local_device(settings.device)
+    folder.mkdir(parents=True, exist_ok=True)
+    with joined_world(device) as world:
+        return _run(settings, folder, observer, device, world)
+
+
+def _run(
+    settings: TrainSettings, folder: Path, observer: Observer, device: torch.device, world: World
+) -> TrainResult:
+    started = time.monotonic()
+    splits = load_splits(list(settings.source))
+    for note in splits.notes:
+        observer.say(note)
+    weights = _find_weights(settings, len(splits.train.class_names), observer)
+    recipe = settings.resolved_recipe(has_weights=weights is not None)
+    asked = settings.model_spec(len(splits.train.class_names))
+    model = weights.model if weights else asked
+    if recipe.dropout is not None:
+        model = replace(model, head=replace(model.head, dropout=recipe.dropout))
+    preprocessing = weights.preprocessing if weights else Preprocessing(size=model.resolution)
+    task_spec = TaskSpec(settings.task, splits.train.class_names, preprocessing)
+    task = torch_task(settings.task)
+    data, splits, skipped = _read(splits, task_spec, task, settings, observer)
+    torch.manual_seed(settings.seed)
+    net = _build_net(task, model, weights, recipe)
+    run = Fit(
+        net=net.to(device),
+        task=task,
+        recipe=recipe,
+        data=data,
+        size=model.resolution,
+        normalise=Normalise(preprocessing).to(device),
+        device=device,
+        world=world,
+        seed=settings.seed,
+        class_weights=_class_weights(splits.train, recipe, device),
+    )
+    if weights and not (folder / STATE_FILE).is_file():
+        _prepare_net(run, weights, preprocessing, observer)
+    if settings.minutes is not None:
+        recipe = _fit_into(run, settings.minutes * 60 - (time.monotonic() - started), observer)
+        run = replace(run, recipe=recipe)
+    settings = settings.with_recipe(recipe)
+    if world.leads:
+        settings.save(folder / SETTINGS_FILE)
+    provenance = {
+        "weights": weights.name if weights else None,
+        "weights_licence": weights.licence if weights else None,
+        "settings": settings.to_json(),
+        "data_fingerprint": data.fingerprint,
+        "torch": torch.__version__,
+    }
+
+    def save_best(tensors: dict[str, Tensor], row: dict[str, float]) -> None:
+        checkpoint = Checkpoint(model, task_spec, tensors, provenance | {"scores": row})
+        checkpoint.save(folder / BEST_FILE)
+
+    progress = fit(run, folder, observer, save_best)
+    return TrainResult(
+        folder=folder,
+        settings=settings,
+        model=model,
+        task=task_spec,
+        splits=splits,
+        skipped=skipped,
+        history=progress.history,
+        best_epoch=progress.best_epoch,
+        weights=weights.name if weights else None,
+        world=world,
+    )
+
+
+def _find_weights(
+    settings: TrainSettings, num_classes: int, observer: Observer
+) -> PretrainedWeights | None:
+    model = settings.model_spec(num_classes)
+    if settings.weights == "none":
+        observer.say("weights: none, training from scratch")
+        return None
+    if settings.weights != "auto":
+        weights = load_pretrained(settings.weights, model, offline=settings.offline)
+    else:
+        found = auto_weights(model, offline=settings.offline)
+        if found is None:
+            observer.say("weights: none could be had, training from scratch")
+            return None
+        weights = found
+    known = f", top-1 {weights.top1} on ImageNet-1k" if weights.top1 else ""
+    observer.say(f"weights: {weights.name} ({weights.licence}{known})")
+    return weights
+
+
+def _read(
+    splits: DataSplits,
+    task_spec: TaskSpec,
+    task: TorchTask,
+    settings: TrainSettings,
+    observer: Observer,
+) -> tuple[TrainData, DataSplits, tuple[Skipped, ...]]:
+    """Decode every image once; say what does not decode."""
+    preprocessing = task_spec.preprocessing
+    short_side = math.ceil(max(preprocessing.size) / preprocessing.crop_fraction)
+    train = read_all(
+        splits.train,
+        lambda path: load_short_side(path, short_side),
+        progress=observer.progress,
+        label="reading training images",
+    )
+    val = read_all(
+        splits.val,
+        lambda path: load_prepared(path, preprocessing),
+        progress=observer.progress,
+        label="reading validation images",
+    )
+    skipped = train.skipped + val.skipped
+    for item in skipped[:10]:
+        observer.say(f"skipped: {item.reason}")
+    if len(skipped) > 10:
+        observer.say(f"skipped: {len(skipped) - 10} more, named in the report")
+    if skipped and settings.strict:
+        raise DataError(
+            f"{len(skipped)} images do not decode, the first is {skipped[0].path}",
+            remedy="mend or remove them, or train without --strict",
+        )
+    for cache in (train, val):
+        _require_images(cache)
+    both = train.dataset.fingerprint() + val.dataset.fingerprint()
+    data = TrainData(
+        train=train,
+        train_targets=_targets(train, task, task_spec),
+        val=val,
+        val_targets=_targets(val, task, task_spec),
+        fingerprint=hashlib.sha256(both.encode()).hexdigest(),
+    )
+    return data, replace(splits, train=train.dataset, val=val.dataset), skipped
+
+
+def _require_images(cache: PixelCache) -> None:
+    if not len(cache):
+        raise DataError(
+            f"none of the {len(cache.skipped)} {cache.dataset.split} images decodes",
+            remedy="mobilens check, which names each with its reason",
+        )
+
+
+def _targets(cache: PixelCache, task: TorchTask, task_spec: TaskSpec) -> Tensor:
+    return task.targets([sample.target for sample in cache.dataset.samples], task_spec)
+
+
+def _build_net(
+    task: TorchTask, model: ModelSpec, weights: PretrainedWeights | None, recipe: Recipe
+) -> MobileNet:
+    net = task.build_net(model)
+    assert isinstance(net, MobileNet)
+    if weights is None:
+        init_weights(net, recipe.init)
+    else:
+        apply_pretrained(net, weights)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = recipe.bn_momentum
+    return net
+
+
+def _prepare_net(
+    run: Fit, weights: PretrainedWeights, preprocessing: Preprocessing, observer: Observer
+) -> None:
+    """Recover statistics of folded weights, and give the new head a start."""
+
+    def batches(limit: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        cache, targets = run.data.train, run.data.train_targets
+        # Spread over the whole set, whose order is by class.
+        count = min(limit or len(cache), len(cache))
+        chosen = np.linspace(0, len(cache) - 1, count).astype(np.int64)
+        for indices in np.array_split(chosen, math.ceil(count / EVAL_BATCH_SIZE)):
+            images = [cache[i].permute(1, 2, 0).numpy() for i in indices]
+            pixels = np.stack([prepare(image, preprocessing) for image in images])
+            batch = run.normalise(torch.from_numpy(pixels).to(run.device))
+            yield batch, targets[torch.from_numpy(indices)].to(run.device)
+
+    if weights.folded:
+        recover_batchnorm(run.net, (images for images, _ in batches(RECOVERY_IMAGES)))
+    if run.recipe.head_epochs:
+        started = time.perf_counter()
+        train_head(
+            run.net,
+            run.task,
+            batches,
+            run.recipe,
+            class_weights=run.class_weights,
+            seed=run.seed,
+        )
+        main = score(run, run.net)[run.task.main_score]
+        seconds = time.perf_counter() - started
+        observer.say(f"head alone  val {run.task.main_score} {main:.4f}  {seconds:.1f} s")
+
+
+def _class_weights(train: Dataset, recipe: Recipe, device: torch.device) -> Tensor | None:
+    """Weights of mean one over the images: the rarer a class, the more each of its images."""
+    counts = torch.tensor(list(train.class_counts().values()), dtype=torch.float32)
+    uneven = bool(counts.max() > IMBALANCE * counts.min())
+    if recipe.balance == "none" or (recipe.balance == "auto" and not uneven):
+        return None
+    # The square root: full inverse frequency lets a handful of images rule the loss.
+    weights = counts.clamp(min=1).rsqrt()
+    return (weights * counts.sum() / (weights * counts).sum()).to(device)
+
+
+def _fit_into(run: Fit, seconds: float, observer: Observer) -> Recipe:
+    """Cut the recipe's epochs to what fits into a time, measured on a few steps."""
+    net = copy.deepcopy(run.net).train()
+    draws = epoch_draws(len(run.data.train), run.seed, 0)
+    batch = np.arange(min(run.recipe.batch_size, len(run.data.train)))
+    times = []
+    for _ in range(TRIAL_STEPS):
+        started = time.perf_counter()
+        batch_loss(run, net, batch, draws).backward()  # type: ignore[no-untyped-call]
+        times.append(time.perf_counter() - started)
+    started = time.perf_counter()
+    score(run, net)
+    # The first step is slower: kernels are chosen and memory is taken.
+    epoch = float(np.median(times[1:])) * run.steps + time.perf_counter() - started
+    epochs = run.world.agree(max(1, min(run.recipe.epochs, int(seconds / epoch))))
+    if epochs < run.recipe.epochs:
+        observer.say(
+            f"{epochs} of {run.recipe.epochs} epochs fit into the time ({epoch:.1f} s each)"
+        )
+    warmup = min(run.recipe.warmup_epochs, epochs / 5)
+    return replace(run.recipe, epochs=epochs, warmup_epochs=warmup)

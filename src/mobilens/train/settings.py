@@ -1,0 +1,123 @@
+"""TrainSettings: everything that one training run was asked for; written out, it repeats it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mobilens.errors import DataError, SpecError
+from mobilens.spec import codec
+from mobilens.spec.model import ModelSpec
+from mobilens.spec.zoo import build_spec
+from mobilens.spec.zoo.mobilenet_v3 import WidthRule
+from mobilens.train.recipe import Recipe, build_recipe
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """One training run.
+
+    Attributes:
+        source: Folder, CSV file or patterns of the data set.
+        model: Architecture.
+        width: Width multiplier.
+        width_rule: Rule by which channels are rounded.
+        resolution: Input side, pixels; None for the paper's.
+        weights: ``"auto"``, ``"none"``, a name or a file.
+        recipe: How it is trained; None chooses by whether there are weights.
+        epochs: In place of the recipe's; None keeps it. Likewise the next two.
+        batch_size: Images a step.
+        lr: Highest learning rate.
+        task: What is learnt.
+        seed: Of everything random.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ...
+        minutes: Time for everything up to the checkpoint; epochs are cut to fit it. None: no limit.
+        strict: Whether a file that does not decode ends the run.
+        offline: Use no network for weights.
+        command: The line that started it; for the record.
+    """
+
+    source: tuple[str, ...]
+    recipe: Recipe | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    model: str = "mobilenet_v3_small"
+    width: float = 1.0
+    width_rule: WidthRule = "paper"
+    resolution: int | None = None
+    weights: str = "auto"
+    task: str = "classify"
+    seed: int = 0
+    device: str = "auto"
+    minutes: float | None = None
+    strict: bool = False
+    offline: bool = False
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        if self.minutes is not None and not self.minutes > 0:
+            raise SpecError(f"minutes is {self.minutes}", expected="above 0")
+        if self.seed < 0:
+            raise SpecError(f"seed is {self.seed}", expected="0 or more")
+
+    def model_spec(self, num_classes: int) -> ModelSpec:
+        """Describe the net that was asked for, with this many classes."""
+        return build_spec(
+            self.model,
+            width_mult=self.width,
+            width_rule=self.width_rule,
+            resolution=self.resolution,
+            num_classes=num_classes,
+        )
+
+    def resolved_recipe(self, *, has_weights: bool) -> Recipe:
+        """Choose the recipe where none was named, and put the wished numbers in."""
+        recipe = self.recipe or build_recipe("transfer" if has_weights else "scratch")
+        return replace(
+            recipe,
+            epochs=recipe.epochs if self.epochs is None else self.epochs,
+            batch_size=recipe.batch_size if self.batch_size is None else self.batch_size,
+            lr=recipe.lr if self.lr is None else self.lr,
+        )
+
+    def with_recipe(self, recipe: Recipe) -> TrainSettings:
+        """The same run with every number of its recipe settled."""
+        return replace(self, recipe=recipe, epochs=None, batch_size=None, lr=None, minutes=None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give JSON values that ``from_json`` reads back unchanged."""
+        return dict(codec.to_json(self))
+
+    @classmethod
+    def from_json(cls, value: Any) -> TrainSettings:
+        """Build from JSON values.
+
+        Raises:
+            SpecError: A field is missing, unknown or wrong.
+        """
+        return codec.from_json(cls, value, "settings")
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, to a temporary name first."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> TrainSettings:
+        """Read what ``save`` wrote.
+
+        Raises:
+            DataError: No such file, or it is not JSON.
+            SpecError: A field is missing, unknown or wrong.
+        """
+        try:
+            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise DataError(f"there is no file {path}") from None
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be read: {error}") from None

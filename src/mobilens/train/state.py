@@ -1,0 +1,100 @@
+"""The state of a run between two epochs, from which it goes on to the same weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mobilens.errors import WeightsError
+from mobilens.nn.checkpoint import load_tensors, save_tensors
+from mobilens.train.optim import WeightAverage
+
+STATE_FILE = "last.safetensors"
+METADATA_KEY = "mobilens_state"
+
+
+@dataclass
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        epoch: Epochs done.
+        step: Optimiser steps done.
+        history: One row an epoch: figures by name.
+        best_epoch: Epoch of the best score, counted from 1; 0 before the first.
+        best_score: That score.
+        fingerprint: Of training and validation data, so that a run goes on with the same.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_score: float = -1.0
+    fingerprint: str = ""
+
+
+def save_state(
+    folder: Path,
+    net: nn.Module,
+    average: WeightAverage,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+) -> None:
+    """Write everything that the next epoch depends on, at once or not at all."""
+    tensors: dict[str, Tensor] = {}
+    tensors |= {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in average.tensors.items()}
+    for index, slots in optimizer.state_dict()["state"].items():
+        for slot, value in slots.items():
+            # A slot without a value yet, such as a momentum before the first step, is left out.
+            if isinstance(value, Tensor):
+                tensors[f"optimizer.{index}.{slot}"] = value
+    save_tensors(tensors, folder / STATE_FILE, {METADATA_KEY: json.dumps(vars(progress))})
+
+
+def load_state(
+    folder: Path, net: nn.Module, average: WeightAverage, optimizer: torch.optim.Optimizer
+) -> Progress | None:
+    """Take a run up where ``save_state`` left it.
+
+    Args:
+        folder: The run's folder.
+        net: Filled in place, as are the next two.
+        average: Moving average of the net.
+        optimizer: Built as for the first epoch.
+
+    Returns:
+        How far it was, or None when it had not finished an epoch.
+
+    Raises:
+        WeightsError: The file is not the state of such a run.
+    """
+    path = folder / STATE_FILE
+    if not path.is_file():
+        return None
+    tensors, metadata = load_tensors(path)
+    if METADATA_KEY not in metadata:
+        raise WeightsError(f"{path} is not the state of a training run")
+    parts: dict[str, dict[str, Tensor]] = {"net": {}, "average": {}, "optimizer": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(".")
+        parts[part][rest] = tensor
+    try:
+        net.load_state_dict(parts["net"])
+    except RuntimeError as error:
+        raise WeightsError(f"{path} is the state of another model: {error}") from None
+    for name, tensor in average.tensors.items():
+        tensor.copy_(parts["average"][name])
+    slots: dict[int, dict[str, Any]] = {}
+    for name, tensor in parts["optimizer"].items():
+        index, _, slot = name.partition(".")
+        slots.setdefault(int(index), {})[slot] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": slots, "param_groups": groups})
+    return Progress(**json.loads(metadata[METADATA_KEY]))
