@@ -91,6 +91,12 @@ class ClassificationScores:
             if errors[truth, answer]
         ]
 
+    def weakest(self, limit: int) -> list[ClassScores]:
+        """Give the classes of lowest F1 among those that occur."""
+        occurring = [(one.f1.value, one) for one in self.per_class if one.support and one.f1]
+        occurring.sort(key=lambda pair: pair[0])
+        return [one for _, one in occurring[:limit]]
+
     def to_json(self) -> dict[str, Any]:
         """Give every figure as JSON values, fractions from 0 to 1."""
         return {
@@ -152,9 +158,7 @@ class ClassificationScores:
         title, shown = "Classes", list(self.per_class)
         if len(shown) > SHOWN_CLASSES:
             title = f"The {SHOWN_CLASSES} weakest of {len(shown):,} classes"
-            occurring = [scores for scores in shown if scores.support]
-            shown = sorted(occurring, key=lambda scores: scores.f1.value if scores.f1 else 0.0)
-            shown = shown[:SHOWN_CLASSES]
+            shown = self.weakest(SHOWN_CLASSES)
         rows = tuple(
             (
                 scores.name,

@@ -1,0 +1,121 @@
+"""``mobilens evaluate``: measure a checkpoint or a model file on a data set."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mobilens.cli.arguments import positive_int
+from mobilens.cli.terminal import print_json, progress, say, table
+
+if TYPE_CHECKING:
+    from mobilens.evaluate import Evaluation
+    from mobilens.vision.drawing import Tile
+
+GRID_PICTURES = 24
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("model", metavar="MODEL", help="model file (.onnx) or checkpoint")
+    parser.add_argument(
+        "data", nargs="+", metavar="DATA", help="folder of class folders, CSV file, or patterns"
+    )
+    parser.add_argument(
+        "--split", default="val", choices=("val", "train", "test", "all"), help="part to measure on"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--grid", type=Path, metavar="FILE.png", help="write the worst mistakes as a picture"
+    )
+    parser.add_argument(
+        "--batch-size", type=positive_int, default=32, metavar="N", help="images answered at once"
+    )
+    parser.add_argument(
+        "--threads",
+        type=positive_int,
+        metavar="N",
+        help="threads to use (default: one for each core)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, print, and draw the worst mistakes if asked."""
+    from mobilens.cli.models import open_predictor
+    from mobilens.data.dataset import load_split
+    from mobilens.evaluate import evaluate
+
+    predictor = open_predictor(args.model, threads=args.threads)
+    source = args.data if len(args.data) > 1 else args.data[0]
+    dataset = load_split(source, args.split, predictor.task.class_names)
+    if dataset.split == "all" and args.split == "val":
+        say(
+            f"no validation part: all {len(dataset):,} images are measured; "
+            "any that the model was trained on flatter the result"
+        )
+    evaluation = evaluate(
+        predictor,
+        dataset,
+        batch_size=args.batch_size,
+        threads=args.threads,
+        progress=lambda results: progress(results, total=len(dataset), label="evaluate"),
+    )
+    if args.grid:
+        _write_grid(args.grid, evaluation)
+    if args.json:
+        print_json(evaluation.to_json())
+    else:
+        print(_text(args.model, evaluation))
+    return 0
+
+
+def _text(model: str, evaluation: Evaluation) -> str:
+    from mobilens.evaluate import dataset_name
+
+    data = evaluation.dataset
+    parts = [f"{model} on {dataset_name(data)} ({data.split}), {evaluation.seconds:.1f} s"]
+    for one in evaluation.scores.tables():
+        parts.append(f"{one.title}\n{table(one.header, one.rows)}")
+    if evaluation.wrong:
+        rows = [
+            (one.path, one.mistake.expected, one.mistake.answered, f"{one.mistake.severity:.2f}")
+            for one in evaluation.wrong[:10]
+        ]
+        header = ("file", "truth", "answered", "probability")
+        parts.append(f"Worst of {len(evaluation.wrong):,} mistakes\n{table(header, rows)}")
+    if evaluation.skipped:
+        rows_skipped = [(file.path, file.reason) for file in evaluation.skipped]
+        parts.append(
+            f"Skipped, {len(evaluation.skipped):,} unreadable\n"
+            + table(("file", "reason"), rows_skipped)
+        )
+    return "\n\n".join(parts)
+
+
+def _write_grid(path: Path, evaluation: Evaluation) -> None:
+    from mobilens.vision.drawing import picture_grid, save_png
+
+    tiles = _worst_tiles(evaluation)
+    if not tiles:
+        say(f"no mistakes to draw: {path} is not written")
+        return
+    save_png(path, picture_grid(tiles, columns=6 if len(tiles) > 12 else 4))
+    say(f"the {len(tiles)} worst of {len(evaluation.wrong):,} mistakes: {path}")
+
+
+def _worst_tiles(evaluation: Evaluation) -> list[Tile]:
+    from mobilens.vision.drawing import GREY, INK, RED, Tile
+    from mobilens.vision.image import load_short_side
+
+    return [
+        Tile(
+            load_short_side(one.sample.path, 240),
+            (
+                (f"{one.mistake.answered}  {100 * one.mistake.severity:.0f} %", RED),
+                (f"is {one.mistake.expected}", INK),
+                (Path(one.path).name, GREY),
+            ),
+        )
+        for one in evaluation.wrong[:GRID_PICTURES]
+    ]

@@ -1,0 +1,178 @@
+"""Any predictor on any data set: the one place where numbers come from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from mobilens.data.dataset import Dataset, Sample
+from mobilens.data.listing import split_named
+from mobilens.errors import DataError
+from mobilens.vision.files import FileResult, predict_files
+from mobilens.vision.predictor import Predictor
+from mobilens.vision.tasks import Mistake, Prediction, Scores, task_vision
+
+LISTED_MISTAKES = 25
+
+Progress = Callable[[Iterable[FileResult]], Iterable[FileResult]]
+
+
+@dataclass(frozen=True)
+class SkippedFile:
+    """A file that could not be answered.
+
+    Attributes:
+        path: Its name within the data set.
+        reason: Why.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class WrongAnswer:
+    """A file that was answered wrong.
+
+    Attributes:
+        path: Its name within the data set.
+        sample: The file itself and its truth.
+        mistake: What was expected, what was answered, and how wrong that is.
+    """
+
+    path: str
+    sample: Sample
+    mistake: Mistake
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a model reached on a data set, and every answer that it gave.
+
+    Attributes:
+        scores: The task's figures with their intervals.
+        dataset: What was evaluated.
+        samples: The files answered and their truths, in the data set's order.
+        predictions: The answer to each; of the task's own type.
+        wrong: Wrong answers, the worst first.
+        skipped: Files that could not be read.
+        seconds: How long it took, decoding included.
+    """
+
+    scores: Scores
+    dataset: Dataset
+    samples: tuple[Sample, ...]
+    predictions: tuple[Prediction, ...]
+    wrong: tuple[WrongAnswer, ...]
+    skipped: tuple[SkippedFile, ...]
+    seconds: float
+
+    @property
+    def num_images(self) -> int:
+        """How many images were answered."""
+        return len(self.predictions)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the scores and where they come from as JSON values, without each answer."""
+        return {
+            **self.scores.to_json(),
+            "num_images": self.num_images,
+            "dataset": {
+                "name": dataset_name(self.dataset),
+                "split": self.dataset.split,
+                "fingerprint": self.dataset.fingerprint(),
+                "num_images": len(self.dataset),
+            },
+            "seconds": round(self.seconds, 3),
+            "skipped": [vars(file) for file in self.skipped],
+            "num_wrong": len(self.wrong),
+            "worst_mistakes": [
+                {"path": one.path, **vars(one.mistake)} for one in self.wrong[:LISTED_MISTAKES]
+            ],
+        }
+
+
+def dataset_name(dataset: Dataset) -> str:
+    """Name a data set by its folder; a folder such as ``train`` or ``val`` by the one above."""
+    root = dataset.root.resolve()
+    return root.parent.name if split_named(root.name) else root.name
+
+
+def evaluate(
+    predictor: Predictor,
+    dataset: Dataset,
+    *,
+    batch_size: int = 32,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure a model on a data set.
+
+    Args:
+        predictor: A checkpoint or an exported file, opened.
+        dataset: Files with their truths, in the class order of the predictor's task.
+        batch_size: Images answered at once, 1 or more.
+        threads: Threads that decode files; one for each core by default.
+        progress: Wraps the stream of results, to show how far it is.
+
+    Raises:
+        DataError: The classes are not the model's, or no file could be read.
+    """
+    task = predictor.task
+    _check_classes(dataset, task.class_names)
+    vision = task_vision(task.kind)
+    metric = vision.new_metric(task)
+    samples, predictions, wrong, skipped = [], [], [], []
+    started = time.perf_counter()
+    results: Iterable[FileResult] = predict_files(
+        predictor,
+        (sample.path for sample in dataset.samples),
+        batch_size=batch_size,
+        threads=threads,
+    )
+    if progress is not None:
+        results = progress(results)
+    for sample, result in zip(dataset.samples, results, strict=True):
+        if result.prediction is None:
+            skipped.append(SkippedFile(dataset.name_of(sample), result.error or "not answered"))
+            continue
+        metric.update([result.prediction], [sample.target])
+        samples.append(sample)
+        predictions.append(result.prediction)
+        if mistake := vision.mistake(result.prediction, sample.target):
+            wrong.append(WrongAnswer(dataset.name_of(sample), sample, mistake))
+    seconds = time.perf_counter() - started
+    if not samples:
+        raise DataError(
+            f"none of the {len(skipped)} files of {dataset.root} could be read",
+            expected="one readable image or more",
+            remedy=f"the first says: {skipped[0].reason}" if skipped else "",
+        )
+    return Evaluation(
+        scores=metric.result(),
+        dataset=dataset,
+        samples=tuple(samples),
+        predictions=tuple(predictions),
+        wrong=tuple(sorted(wrong, key=lambda one: -one.mistake.severity)),
+        skipped=tuple(skipped),
+        seconds=seconds,
+    )
+
+
+def _check_classes(dataset: Dataset, class_names: tuple[str, ...]) -> None:
+    if dataset.class_names == class_names:
+        return
+    unknown = sorted(set(dataset.class_names) - set(class_names))
+    missing = sorted(set(class_names) - set(dataset.class_names))
+    differences = [
+        f"only in the {who}: {', '.join(names[:10])}"
+        for who, names in (("data", unknown), ("model", missing))
+        if names
+    ]
+    raise DataError(
+        "the data set's classes are not the model's",
+        expected=f"the {len(class_names)} classes of the model, in its order",
+        remedy="; ".join(differences) or "load the data with the model's class_names",
+    )
