@@ -53,5 +53,17 @@ def progress(items: Iterable[T], *, total: int | None = None, label: str = "") -
     return bar
 
 
+class TerminalObserver:
+    """Shows a run on the terminal."""
+
+    def say(self, text: str) -> None:
+        """Print a line to stderr."""
+        say(text)
+
+    def progress(self, items: Iterable[T], total: int, label: str) -> Iterable[T]:
+        """Show a bar."""
+        return progress(items, total=total, label=label)
+
+
 def _is_number(cell: str) -> bool:
-    return bool(cell) and cell.strip().lstrip("+-")[:1].isdigit() or cell in ("", "-")
+    return (bool(cell) and cell.strip().lstrip("+-")[:1].isdigit()) or cell in ("", "-")

@@ -105,7 +105,8 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, 
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        safetensors.torch.save_file(plain, temporary, metadata)
+        # Not save_file: its files are readable by their owner alone, whatever the umask.
+        temporary.write_bytes(safetensors.torch.save(plain, metadata))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

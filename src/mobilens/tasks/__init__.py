@@ -43,7 +43,7 @@ class TorchTask(Protocol):
         ...
 
     def score(self, raw: Tensor, targets: Tensor) -> dict[str, float]:
-        """Measure what the net gives for the whole of a data set."""
+        """Measure what the net gives for the whole of a data set: ``main_score`` and ``loss``."""
         ...
 
     def final_layer(self, net: nn.Module) -> nn.Module:

@@ -146,9 +146,10 @@ def fit(
         row |= {"lr": highest[0] * lr_factor(run.recipe, epoch + 1)}
         progress.epoch = epoch + 1
         progress.history.append(row)
-        main = scores[run.task.main_score]
-        if main > progress.best_score:
-            progress.best_score, progress.best_epoch = main, epoch + 1
+        # Small validation sets tie often: the lower loss decides.
+        reached = [scores[run.task.main_score], -scores["loss"]]
+        if reached > progress.best_scores:
+            progress.best_scores, progress.best_epoch = reached, epoch + 1
             if run.world.leads:
                 save_best(average.tensors, row)
         if log is not None:

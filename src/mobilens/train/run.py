@@ -6,9 +6,10 @@ import copy
 import hashlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -39,6 +40,8 @@ from mobilens.train.recipe import Recipe
 from mobilens.train.settings import TrainSettings
 from mobilens.train.state import STATE_FILE
 from mobilens.vision.image import load_prepared, load_short_side, prepare
+
+T = TypeVar("T")
 
 BEST_FILE = "best.safetensors"
 SETTINGS_FILE = "recipe.json"
@@ -80,6 +83,11 @@ class TrainResult:
     world: World
 
     @property
+    def leads(self) -> bool:
+        """Whether this process goes on to deliver the run."""
+        return self.world.leads
+
+    @property
     def checkpoint(self) -> Path:
         """The best weights."""
         return self.folder / BEST_FILE
@@ -101,6 +109,8 @@ def run_training(settings: TrainSettings, folder: Path, observer: Observer) -> T
     device = local_device(settings.device)
     folder.mkdir(parents=True, exist_ok=True)
     with joined_world(device) as world:
+        if not world.leads:
+            observer = _Silent()
         return _run(settings, folder, observer, device, world)
 
 
@@ -108,7 +118,8 @@ def _run(
     settings: TrainSettings, folder: Path, observer: Observer, device: torch.device, world: World
 ) -> TrainResult:
     started = time.monotonic()
-    splits = load_splits(list(settings.source))
+    source = settings.source
+    splits = load_splits(source[0] if len(source) == 1 else list(source))
     for note in splits.notes:
         observer.say(note)
     weights = _find_weights(settings, len(splits.train.class_names), observer)
@@ -168,6 +179,17 @@ def _run(
         weights=weights.name if weights else None,
         world=world,
     )
+
+
+class _Silent:
+    """Watches without a word, so that one process speaks for all."""
+
+    def say(self, text: str) -> None:
+        """Say nothing."""
+
+    def progress(self, items: Iterable[T], total: int, label: str) -> Iterable[T]:  # noqa: ARG002
+        """Pass items on."""
+        return items
 
 
 def _find_weights(

@@ -27,7 +27,7 @@ class Progress:
         step: Optimiser steps done.
         history: One row an epoch: figures by name.
         best_epoch: Epoch of the best score, counted from 1; 0 before the first.
-        best_score: That score.
+        best_scores: Its main score and its loss, negated, in that order of weight.
         fingerprint: Of training and validation data, so that a run goes on with the same.
     """
 
@@ -35,7 +35,7 @@ class Progress:
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
-    best_score: float = -1.0
+    best_scores: list[float] = field(default_factory=list)
     fingerprint: str = ""
 
 

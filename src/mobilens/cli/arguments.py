@@ -1,0 +1,44 @@
+"""Types of arguments that several verbs take."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def positive_int(text: str) -> int:
+    """Read a whole number of 1 or more.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 1 or more")
+    return value
+
+
+def positive_ints(text: str) -> tuple[int, ...]:
+    """Read whole numbers of 1 or more with commas between them, such as ``1,2,4``.
+
+    Raises:
+        ArgumentTypeError: One of them is none.
+    """
+    return tuple(dict.fromkeys(positive_int(part) for part in text.split(",")))
+
+
+def positive_float(text: str) -> float:
+    """Read a number above 0.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return value

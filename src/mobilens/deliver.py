@@ -1,0 +1,151 @@
+"""A finished training run becomes a proven model file and one page that shows it all."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mobilens.data.lint import Finding, find_mislabelled, lint
+from mobilens.evaluate import Evaluation, SkippedFile
+from mobilens.export.bundle import Exported, export_checkpoint
+from mobilens.nn.checkpoint import Checkpoint
+from mobilens.report import Epoch, LatencyRow, ModelFile, RunReport, write_report
+from mobilens.runtime.benchmark import BenchmarkReport, Configuration, benchmark
+from mobilens.train.loop import Observer
+from mobilens.train.run import TrainResult
+from mobilens.vision.files import FileResult
+
+MODEL_FILE = "model.onnx"
+REPORT_FILE = "report.html"
+LIBRARIES = ("mobilens", "torch", "onnx", "onnxruntime", "numpy", "pillow")
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What a person gets from a run.
+
+    Attributes:
+        folder: Where everything lies.
+        checkpoint: The best weights, to go on from.
+        file: The model file, proven.
+        report: The page.
+        evaluation: What the file reached on the validation data.
+    """
+
+    folder: Path
+    checkpoint: Path
+    file: Path
+    report: Path
+    evaluation: Evaluation
+
+
+def deliver(result: TrainResult, observer: Observer) -> Delivered:
+    """Export, prove, time and report a run.
+
+    Args:
+        result: The run; the leading process alone delivers it.
+        observer: Is told of progress.
+
+    Raises:
+        ExportError: The file does not answer as the checkpoint does.
+    """
+
+    def watched(results: Iterable[FileResult]) -> Iterable[FileResult]:
+        return observer.progress(results, len(result.splits.val), "proving the model file")
+
+    checkpoint = Checkpoint.load(result.checkpoint)
+    exported = export_checkpoint(
+        checkpoint, result.folder / MODEL_FILE, result.splits.val, progress=watched
+    )
+    assert exported.file is not None
+    timings = _time(exported.path, observer)
+    page = result.folder / REPORT_FILE
+    write_report(page, _report(result, exported, exported.file, timings, observer))
+    return Delivered(result.folder, result.checkpoint, exported.path, page, exported.file)
+
+
+def _time(file: Path, observer: Observer) -> BenchmarkReport:
+    """Time the file for one image and for many, on one thread and two."""
+
+    def watched(turns: Sequence[Configuration]) -> Iterable[Configuration]:
+        return observer.progress(turns, len(turns), "timing the model file")
+
+    return benchmark(
+        [file], threads=(1, 2), batches=(1, 16), rounds=3, seconds=0.3, progress=watched
+    )
+
+
+def _report(
+    result: TrainResult,
+    exported: Exported,
+    evaluation: Evaluation,
+    timings: BenchmarkReport,
+    observer: Observer,
+) -> RunReport:
+    epochs = tuple(
+        Epoch(
+            epoch=int(row["epoch"]),
+            train_loss=row["train_loss"],
+            val_loss=row["val_loss"],
+            val_top1=row.get("val_top1"),
+        )
+        for row in result.history
+    )
+    latency = tuple(
+        LatencyRow(
+            engine=f"{timings.engine} {timings.engine_version}",
+            threads=row.threads,
+            batch=row.batch,
+            p50_ms=row.p50_ms,
+            p95_ms=row.p95_ms,
+            images_per_second=row.images_per_second,
+        )
+        for row in timings.measurements
+    )
+    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return RunReport(
+        model=result.model,
+        task=result.task,
+        train=result.splits.train,
+        evaluation=evaluation,
+        command=result.settings.command,
+        recipe=result.settings.to_json(),
+        weights=result.weights or "from scratch",
+        epochs=epochs,
+        file=ModelFile(
+            exported.path.name,
+            exported.path.stat().st_size,
+            exported.agreeing,
+            evaluation.num_images,
+        ),
+        findings=_findings(result, evaluation, observer),
+        data_notes=result.splits.notes,
+        skipped=tuple(SkippedFile(str(item.path), item.reason) for item in result.skipped),
+        latency=latency,
+        device=f"{timings.device.cpu}, {timings.device.cores} cores, {timings.device.system}",
+        versions={"python": platform.python_version()} | versions,
+    )
+
+
+def _findings(
+    result: TrainResult, evaluation: Evaluation, observer: Observer
+) -> tuple[Finding, ...]:
+    """What the check of the data says, now that a model can doubt labels too."""
+    splits = result.splits
+    total = len(splits.train) + len(splits.val) + len(splits.test or ())
+    report = lint(
+        splits, progress=lambda photos: observer.progress(photos, total, "checking the data")
+    )
+    dataset = evaluation.dataset
+    suspects = find_mislabelled(
+        [dataset.name_of(sample) for sample in evaluation.samples],
+        dataset.class_names,
+        np.stack([vars(prediction)["probabilities"] for prediction in evaluation.predictions]),
+        np.array([sample.target for sample in evaluation.samples]),
+    )
+    return report.with_findings(suspects).findings

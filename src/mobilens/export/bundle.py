@@ -1,0 +1,198 @@
+"""A checkpoint becomes a model file, and no file leaves without its proof."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobilens.data.dataset import Dataset
+from mobilens.errors import ExportError
+from mobilens.evaluate import Evaluation, dataset_name, evaluate
+from mobilens.export.onnx_graph import INPUT_NAME, build_onnx
+from mobilens.nn.checkpoint import Checkpoint
+from mobilens.runtime.bundle import write_manifest
+from mobilens.runtime.manifest import (
+    Accuracy,
+    GoldenSample,
+    InputSpec,
+    Licence,
+    Manifest,
+    MeasuredOn,
+    ModelCost,
+)
+from mobilens.runtime.predictor import BundlePredictor
+from mobilens.runtime.verify import verify_bundle
+from mobilens.tasks import torch_task
+from mobilens.tasks.predictor import TorchPredictor
+from mobilens.vision.files import FileResult
+from mobilens.vision.image import load_prepared
+from mobilens.vision.predictor import Pixels
+from mobilens.vision.tasks import task_vision
+
+Progress = Callable[[Iterable[FileResult]], Iterable[FileResult]]
+
+# Float32 on another processor differs in the seventh digit; an answer of another net in the first.
+TOLERANCE = 1e-4
+GOLDEN_SAMPLES = 4
+# Golden photos are kept this many times coarser: enough to prove, small, and shy of detail.
+GOLDEN_COARSENESS = 4
+TOOLS = ("mobilens", "numpy", "onnx", "onnxruntime", "onnxslim", "torch")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model file and its proof.
+
+    Attributes:
+        path: The file.
+        checkpoint: What the checkpoint reached; None when nothing was measured.
+        file: What the file reached on its own runtime, likewise.
+        agreeing: On how many images both gave the same answer.
+    """
+
+    path: Path
+    checkpoint: Evaluation | None
+    file: Evaluation | None
+    agreeing: int
+
+
+def export_checkpoint(
+    checkpoint: Checkpoint,
+    path: Path,
+    dataset: Dataset | None,
+    *,
+    data_licence: str = "not stated",
+    progress: Progress | None = None,
+) -> Exported:
+    """Write a model file, once its answers are the checkpoint's on every image.
+
+    Args:
+        checkpoint: What to export.
+        path: Where the file goes; it appears there whole and proven, or not at all.
+        dataset: What to measure on; None writes a file whose accuracy is not stated.
+        data_licence: Terms of the images that the model learnt from, for the manifest.
+        progress: Wraps the streams of results, to show how far it is.
+
+    Raises:
+        ExportError: An answer differs from the checkpoint's; nothing is written.
+    """
+    graph, outputs = build_onnx(checkpoint)
+    predictor = TorchPredictor(checkpoint.build(), checkpoint.task)
+    manifest = Manifest(
+        task=checkpoint.task,
+        model=checkpoint.model.to_json(),
+        cost=ModelCost(checkpoint.model.cost().params, checkpoint.model.cost().macs),
+        input=InputSpec(INPUT_NAME, checkpoint.task.preprocessing.size),
+        outputs=outputs,
+        golden=_golden(predictor, dataset),
+        tolerance=TOLERANCE,
+        licence=Licence(data_licence, checkpoint.provenance.get("weights_licence") or "own"),
+        provenance=_public(checkpoint.provenance),
+        tools={tool: importlib.metadata.version(tool) for tool in TOOLS},
+        mobilens=importlib.metadata.version("mobilens"),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The engine reads a real file, so the proof is of the very bytes that are then renamed.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        temporary.write_bytes(write_manifest(graph, manifest))
+        proof = _prove(temporary, predictor, dataset, path, progress)
+        if proof.checkpoint is not None and proof.file is not None:
+            main = torch_task(checkpoint.task.kind).main_score
+            manifest = replace(manifest, accuracy=_accuracy(main, proof.checkpoint, proof.file))
+            temporary.write_bytes(write_manifest(graph, manifest))
+        verify_bundle(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return proof
+
+
+def _public(provenance: dict[str, Any]) -> dict[str, Any]:
+    """What a file that travels may tell: no folders of the machine it was made on."""
+    settings = provenance.get("settings", {})
+    weights = provenance.get("weights")
+    return {
+        "weights": Path(weights).name if weights else None,
+        "recipe": settings.get("recipe"),
+        "seed": settings.get("seed"),
+        "data_fingerprint": provenance.get("data_fingerprint"),
+    }
+
+
+def _prove(
+    file: Path,
+    predictor: TorchPredictor,
+    dataset: Dataset | None,
+    path: Path,
+    progress: Progress | None,
+) -> Exported:
+    """Measure checkpoint and file on the same images and compare every answer."""
+    if dataset is None:
+        return Exported(path, None, None, 0)
+    before = evaluate(predictor, dataset, progress=progress)
+    after = evaluate(BundlePredictor(file), dataset, progress=progress)
+    vision = task_vision(predictor.task.kind)
+    differing = [
+        sample.path
+        for sample, one, other in zip(
+            before.samples, before.predictions, after.predictions, strict=True
+        )
+        if not vision.agree(one, other)
+    ]
+    if differing:
+        raise ExportError(
+            f"the file answers {len(differing)} of {before.num_images} images differently from "
+            f"the checkpoint, the first is {differing[0]}; nothing was written",
+            expected="the same answer on every image",
+            remedy="report this with the checkpoint: a float export should never differ",
+        )
+    return Exported(path, before, after, before.num_images)
+
+
+def _accuracy(name: str, checkpoint: Evaluation, file: Evaluation) -> Accuracy:
+    return Accuracy(
+        checkpoint={name: checkpoint.scores.main.value},
+        file={name: file.scores.main.value},
+        dataset=MeasuredOn(
+            name=dataset_name(checkpoint.dataset),
+            fingerprint=checkpoint.dataset.fingerprint(),
+            num_images=checkpoint.num_images,
+        ),
+    )
+
+
+def _golden(predictor: TorchPredictor, dataset: Dataset | None) -> tuple[GoldenSample, ...]:
+    """A few inputs with the checkpoint's answers."""
+    pixels = np.stack(_golden_pixels(predictor, dataset))
+    outputs = predictor.forward(pixels)
+    return tuple(
+        GoldenSample.record(image, {name: values[index] for name, values in outputs.items()})
+        for index, image in enumerate(pixels)
+    )
+
+
+def _golden_pixels(predictor: TorchPredictor, dataset: Dataset | None) -> list[Pixels]:
+    preprocessing = predictor.task.preprocessing
+    if dataset is None:
+        stream = np.random.default_rng(0)
+        shape = (GOLDEN_SAMPLES, *preprocessing.size, 3)
+        return [_coarse(noise) for noise in stream.integers(0, 256, shape, np.uint8)]
+    # Spread over the set, whose order is by class.
+    count = min(GOLDEN_SAMPLES, len(dataset))
+    chosen = np.linspace(0, len(dataset) - 1, count).astype(int)
+    return [_coarse(load_prepared(dataset.samples[i].path, preprocessing)) for i in chosen]
+
+
+def _coarse(pixels: Pixels) -> Pixels:
+    """Repeat every few pixels' first, so that the picture packs to a tenth."""
+    height, width = pixels.shape[:2]
+    step = GOLDEN_COARSENESS
+    small = pixels[::step, ::step]
+    return small.repeat(step, 0).repeat(step, 1)[:height, :width]
