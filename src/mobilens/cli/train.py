@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mobilens.cli.arguments import positive_float, positive_int
+from mobilens.cli.folders import free_folder
 from mobilens.cli.terminal import TerminalObserver, print_json
 
 if TYPE_CHECKING:
@@ -177,11 +178,7 @@ def _recipe(name: str | None) -> Recipe | None:
 def _new_folder(source: str, model: str) -> Path:
     """``runs/photos-mobilenet_v3_small``, with a number behind it if that is taken."""
     plain = "".join(c if c.isalnum() or c in "-_" else "-" for c in Path(source).resolve().stem)
-    base = Path("runs") / f"{plain.strip('-') or 'photos'}-{model}"
-    folder, number = base, 2
-    while folder.exists():
-        folder, number = base.with_name(f"{base.name}-{number}"), number + 1
-    return folder
+    return free_folder(Path("runs") / f"{plain.strip('-') or 'photos'}-{model}")
 
 
 def _text(delivered: Delivered) -> str:
