@@ -24,7 +24,7 @@ def require_two_classes(listing: Listing, class_names: Sequence[str]) -> None:
         expected="two classes or more, each with a folder (or a label) of its own",
         remedy=f"put images into {some(empty)}, which is empty"
         if empty
-        else f"sort the images of {class_names[0]} into a folder per class, or add another class",
+        else f"sort the images of {class_names[0]!r} into a folder per class, or add another class",
     )
 
 

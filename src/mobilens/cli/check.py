@@ -1,0 +1,128 @@
+"""``mobilens check``: what would spoil a result in a data set."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from mobilens.cli.terminal import print_json, progress, table
+
+if TYPE_CHECKING:
+    from mobilens.data.lint import Finding, LintReport
+
+EXAMPLES = 5
+LISTED_CLASSES = 40
+HEADINGS = {
+    "problem": ("problem that would spoil a result", "problems that would spoil a result"),
+    "warning": ("warning", "warnings"),
+    "note": ("note", "notes"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "data", nargs="+", metavar="DATA", help="folder of class folders, CSV file, or patterns"
+    )
+    parser.add_argument(
+        "--model", metavar="FILE", help="model file or checkpoint that looks for wrong labels"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, with every case")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check and print; the exit code is 1 if something would spoil a result."""
+    from mobilens.data.dataset import load_splits
+    from mobilens.data.lint import check_splits
+
+    source = args.data if len(args.data) > 1 else args.data[0]
+    splits = load_splits(source)
+    parts = (splits.train, splits.val, splits.test)
+    total = sum(len(part) for part in parts if part is not None)
+    report = check_splits(
+        splits, progress=lambda photos: progress(photos, total=total, label="read")
+    )
+    if args.model:
+        report = report.with_findings(_mislabelled(args.model, source))
+    if args.json:
+        print_json({"data": " ".join(args.data)} | report.to_json())
+    else:
+        print(_text(" ".join(args.data), report))
+    return 1 if report.has_problems else 0
+
+
+def _mislabelled(model: str, source: str | list[str]) -> list[Finding]:
+    """Ask a model about every image that can be read."""
+    import numpy as np
+
+    from mobilens.cli.models import open_predictor
+    from mobilens.data.dataset import load_split
+    from mobilens.data.lint import find_mislabelled
+    from mobilens.errors import UsageError
+    from mobilens.vision.classification import ClassificationPrediction
+    from mobilens.vision.files import predict_files
+
+    predictor = open_predictor(model)
+    dataset = load_split(source, "all", predictor.task.class_names)
+    results = predict_files(predictor, (sample.path for sample in dataset.samples))
+    names, targets, probabilities = [], [], []
+    answered = progress(results, total=len(dataset), label="predict")
+    for sample, result in zip(dataset.samples, answered, strict=True):
+        if result.prediction is None:
+            continue
+        if not isinstance(result.prediction, ClassificationPrediction):
+            raise UsageError(f"{model} does not classify", expected="a model that classifies")
+        names.append(dataset.name_of(sample))
+        targets.append(sample.target)
+        probabilities.append(result.prediction.probabilities)
+    if not names:
+        return []
+    return find_mislabelled(
+        names, dataset.class_names, np.stack(probabilities), np.asarray(targets)
+    )
+
+
+def _text(name: str, report: LintReport) -> str:
+    smallest, middle, largest = report.short_side
+    parts = [
+        f"{name}: {sum(sum(counts.values()) for counts in report.counts.values()):,} images, "
+        f"{len(report.counts['train']):,} classes, short side {smallest:,} to {largest:,} pixels "
+        f"(median {middle:,g})",
+        _class_table(report.counts),
+    ]
+    if report.notes:
+        parts.append("\n".join(f"- {note}" for note in report.notes))
+    for severity, headings in HEADINGS.items():
+        found = [finding for finding in report.findings if finding.severity == severity]
+        if found:
+            heading = f"{len(found)} {headings[len(found) > 1]}"
+            parts.append("\n".join([heading, *map(_finding_text, found)]))
+    if not report.has_problems:
+        parts.append("Nothing found that would spoil a result.")
+    return "\n\n".join(parts)
+
+
+def _class_table(counts: dict[str, dict[str, int]]) -> str:
+    names = list(counts["train"])
+    left_out = len(names) - LISTED_CLASSES
+    if left_out > 0:
+        names.sort(key=lambda name: counts["train"][name])
+        names = names[:LISTED_CLASSES]
+    rows: list[tuple[object, ...]] = [
+        (name, *(split[name] for split in counts.values())) for name in names
+    ]
+    if left_out > 0:
+        rows.append((f"({left_out:,} larger ones)", *("" for _ in counts)))
+    rows.append(("all", *(f"{sum(split.values()):,}" for split in counts.values())))
+    return table(("class", *counts), rows)
+
+
+def _finding_text(finding: Finding) -> str:
+    lines = [f"  {finding.message}"]
+    lines += [f"      {item.text}" for item in finding.items[:EXAMPLES]]
+    more = len(finding.items) - EXAMPLES
+    if more > 0:
+        lines.append(f"      ... and {more:,} more (--json lists all)")
+    if finding.remedy:
+        lines.append(f"    try: {finding.remedy}")
+    return "\n".join(lines)

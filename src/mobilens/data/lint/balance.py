@@ -1,0 +1,125 @@
+"""Are there enough images of each class, to learn from and to measure on?"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from mobilens.data.lint.finding import Finding, Item, Severity, counted
+from mobilens.vision.intervals import wilson
+
+MIN_TO_LEARN = 10
+MIN_TO_MEASURE = 10
+NOTED_RATIO, UNBALANCED_RATIO = 3.0, 10.0
+# The accuracy at which the width of an interval is told.
+ASSUMED_ACCURACY = 0.9
+
+Counts = Mapping[str, int]
+
+
+def find_small_classes(train: Counts, val: Counts) -> list[Finding]:
+    """Find classes with too few images to learn from or to measure on.
+
+    Args:
+        train: Readable images of each class to learn from.
+        val: Readable images of each class to measure on.
+    """
+    findings = []
+    few = _below(MIN_TO_LEARN, train)
+    if few:
+        severity: Severity = "problem" if few[0][1] < 2 else "warning"
+        findings.append(
+            Finding(
+                "few_to_learn",
+                severity,
+                f"{counted(len(few), 'class', 'classes')} with fewer than {MIN_TO_LEARN} images "
+                "to learn from",
+                "add images, or merge them with a class that is like them",
+                tuple(Item(f"{name}: {counted(count, 'image')}") for name, count in few),
+            )
+        )
+    few = _below(MIN_TO_MEASURE, val)
+    if few:
+        findings.append(
+            Finding(
+                "few_to_measure",
+                "warning",
+                f"{counted(len(few), 'class', 'classes')} with fewer than {MIN_TO_MEASURE} images "
+                "to measure on: their own figures are rough",
+                "hold out more images of them, or judge by the total only",
+                tuple(Item(_measured_on(name, count)) for name, count in few),
+            )
+        )
+    return findings
+
+
+def find_imbalance(train: Counts) -> list[Finding]:
+    """Compare the largest class with the smallest."""
+    least, name = min((count, name) for name, count in train.items())
+    most, other = max((count, name) for name, count in train.items())
+    if not least or most < NOTED_RATIO * least:
+        return []
+    ratio = most / least
+    return [
+        Finding(
+            "imbalance",
+            "warning" if ratio >= UNBALANCED_RATIO else "note",
+            f"the largest class has {ratio:.1f} times as many images to learn from as the "
+            f"smallest ({other} {most:,}, {name} {least:,})",
+            "look at the accuracy of each class, not at the total alone",
+        )
+    ]
+
+
+def find_precision(val: Counts) -> list[Finding]:
+    """Say how sure a figure on the validation images can be."""
+    total = sum(val.values())
+    estimate = wilson(round(ASSUMED_ACCURACY * total), total)
+    if estimate is None:
+        return []
+    return [
+        Finding(
+            "precision",
+            "note",
+            f"on {counted(total, 'image')} to measure on, a top-1 of {100 * estimate.value:.0f} % "
+            f"stands for anything from {100 * estimate.low:.0f} to {100 * estimate.high:.0f} % "
+            "(95 % interval)",
+        )
+    ]
+
+
+def find_similar_names(names: Mapping[str, int]) -> list[Finding]:
+    """Find classes whose names differ in case, spaces, hyphens or underscores only."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups["".join(char for char in name.casefold() if char not in " -_")].append(name)
+    alike = [group for group in groups.values() if len(group) > 1]
+    if not alike:
+        return []
+    return [
+        Finding(
+            "similar_names",
+            "warning",
+            f"{counted(len(alike), 'group')} of class names that are almost the same",
+            "merge them if they mean the same",
+            tuple(Item(" ~ ".join(map(repr, group))) for group in alike),
+        )
+    ]
+
+
+def _below(limit: int, counts: Counts) -> list[tuple[str, int]]:
+    """Classes with fewer images, the smallest first, else in their order."""
+    return sorted(
+        ((name, count) for name, count in counts.items() if count < limit),
+        key=lambda one: one[1],
+    )
+
+
+def _measured_on(name: str, count: int) -> str:
+    estimate = wilson(count, count)
+    if estimate is None:
+        return f"{name}: none, so it is not measured at all"
+    return (
+        f"{name}: {counted(count, 'image')}; all of them right would still mean anything from "
+        f"{100 * estimate.low:.0f} to 100 %"
+    )

@@ -1,0 +1,146 @@
+"""The same picture more than once: by content, and by appearance."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from mobilens.data.lint.finding import Finding, Item, Severity, counted
+from mobilens.data.lint.near import NearPair, find_near_pairs
+from mobilens.data.lint.photo import Photo
+from mobilens.data.listing import split_named
+
+# Smaller pictures, such as digits of 8 x 8 pixels, look alike without being the same.
+MIN_NEAR_SIDE = 32
+# Of the images of val: above it, near twins in train lift the measured accuracy.
+NEAR_LEAK_PROBLEM_SHARE = 0.01
+SHOWN_COPIES = 4
+
+
+def find_exact_duplicates(photos: Sequence[Photo]) -> list[Finding]:
+    """Find files with the same content: under two labels, in two splits, or merely twice."""
+    groups: defaultdict[str, list[Photo]] = defaultdict(list)
+    for photo in photos:
+        if photo.is_readable:
+            groups[photo.digest].append(photo)
+    conflicts, leaks, copies = [], [], []
+    for group in groups.values():
+        if len(group) < 2:
+            continue
+        if len({photo.label for photo in group}) > 1:
+            conflicts.append(_group_item(group))
+        elif len({photo.split for photo in group}) > 1:
+            leaks.append(_group_item(group))
+        else:
+            copies.append(_group_item(group))
+    found = [
+        Finding(
+            "conflict",
+            "problem",
+            f"{counted(len(conflicts), 'image')} under two labels or more",
+            "keep the right one",
+            tuple(conflicts),
+        ),
+        Finding(
+            "leak",
+            "problem",
+            f"{counted(len(leaks), 'image')} in more than one split: what was learnt by heart is "
+            "measured",
+            "keep each in one split",
+            tuple(leaks),
+        ),
+        Finding(
+            "duplicate",
+            "warning",
+            f"{counted(len(copies), 'image')} more than once in a split: each copy counts again",
+            "delete the copies",
+            tuple(copies),
+        ),
+    ]
+    return [finding for finding in found if finding.items]
+
+
+def find_near_duplicates(photos: Sequence[Photo]) -> list[Finding]:
+    """Find pictures that were saved again, resized, toned, slightly cropped or mirrored.
+
+    Files of the same content count once, and images under 32 pixels are not compared.
+    """
+    unique = {
+        photo.digest: photo
+        for photo in photos
+        if photo.is_readable and min(photo.size) >= MIN_NEAR_SIDE
+    }
+    shown = list(unique.values())
+    if len(shown) < 2:
+        return []
+    pairs = find_near_pairs(
+        np.stack([photo.thumbnail for photo in shown if photo.thumbnail is not None])
+    )
+    conflicts, leaks, copies = [], [], []
+    twins: set[str] = set()
+    for pair in pairs:
+        first, second = shown[pair.first], shown[pair.second]
+        crosses = first.split != second.split
+        twins |= {photo.name for photo in (first, second) if crosses and photo.split != "train"}
+        if first.label != second.label:
+            conflicts.append(pair)
+        elif crosses:
+            leaks.append(pair)
+        else:
+            copies.append(pair)
+    measured = sum(photo.split != "train" for photo in photos)
+    severity: Severity = "problem" if len(twins) > NEAR_LEAK_PROBLEM_SHARE * measured else "warning"
+    found = [
+        Finding(
+            "near_leak",
+            severity,
+            f"{len(twins):,} of {counted(measured, 'image')} to measure on look nearly the same as "
+            "one in another split: what was learnt by heart is measured",
+            "keep pictures of one moment in one split",
+            _pair_items(leaks, shown),
+        ),
+        Finding(
+            "near_conflict",
+            "warning",
+            f"{counted(len(conflicts), 'pair')} of nearly the same picture under two labels",
+            "look at them and keep the right label",
+            _pair_items(conflicts, shown),
+        ),
+        Finding(
+            "near_duplicate",
+            "note",
+            f"{counted(len(copies), 'pair')} of nearly the same picture within a split",
+            "",
+            _pair_items(copies, shown),
+        ),
+    ]
+    return [finding for finding in found if finding.items]
+
+
+def _group_item(group: Sequence[Photo]) -> Item:
+    shown = _shown(group)
+    more = f" and {len(shown) - SHOWN_COPIES} more" if len(shown) > SHOWN_COPIES else ""
+    return Item(" = ".join(shown[:SHOWN_COPIES]) + more, tuple(photo.name for photo in group))
+
+
+def _pair_items(pairs: Sequence[NearPair], photos: Sequence[Photo]) -> tuple[Item, ...]:
+    items = []
+    for pair in pairs:
+        both = photos[pair.first], photos[pair.second]
+        mirrored = ", mirrored" if pair.is_mirrored else ""
+        text = f"{' ~ '.join(_shown(both))} (alike {pair.similarity:.2f}{mirrored})"
+        items.append(Item(text, tuple(photo.name for photo in both)))
+    return tuple(items)
+
+
+def _shown(photos: Sequence[Photo]) -> list[str]:
+    """Names, with the split where it matters and the name does not begin with it."""
+    crosses = len({photo.split for photo in photos}) > 1
+    return [
+        f"{photo.name} in {photo.split}"
+        if crosses and not split_named(photo.name.partition("/")[0])
+        else photo.name
+        for photo in photos
+    ]

@@ -1,0 +1,98 @@
+"""Look at every file once: is it readable, how large, with what content, of what appearance."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilens.data.dataset import Dataset
+from mobilens.data.files import common_folder
+from mobilens.data.names import relative_name
+from mobilens.errors import ImageError
+from mobilens.spec.task import Preprocessing
+from mobilens.vision.image import image_size, load_prepared
+
+THUMBNAIL_SIDE = 48
+_SQUASHED = Preprocessing(size=(THUMBNAIL_SIDE, THUMBNAIL_SIDE), resize="squash")
+_LUMA = np.array((0.299, 0.587, 0.114), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A labelled file and what a look at it showed.
+
+    Attributes:
+        name: Its path from the folder that all splits share.
+        split: The split that it is in.
+        label: Its class name.
+        digest: SHA-256 of its content; empty where it cannot be read at all.
+        size: (height, width) of the upright image, pixels; (0, 0) where it does not decode.
+        thumbnail: (48, 48) luminance, uint8, whatever the aspect; None where it does not decode.
+        error: Why it does not decode, if so.
+    """
+
+    name: str
+    split: str
+    label: str
+    digest: str
+    size: tuple[int, int] = (0, 0)
+    thumbnail: NDArray[np.uint8] | None = None
+    error: str = ""
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether it decodes."""
+        return self.thumbnail is not None
+
+
+def look_at(datasets: Sequence[Dataset]) -> Iterator[Photo]:
+    """Read and decode every file of some splits, in their order.
+
+    Args:
+        datasets: Splits of one source.
+
+    Yields:
+        One photo per sample, readable or not.
+    """
+    root = common_folder(dataset.root for dataset in datasets)
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        yield from pool.map(
+            lambda job: _look(*job),
+            (
+                (
+                    sample.path,
+                    relative_name(sample.path.absolute(), root.absolute()),
+                    dataset.split,
+                    dataset.class_names[sample.target],
+                )
+                for dataset in datasets
+                for sample in dataset.samples
+            ),
+        )
+    finally:
+        # Someone who stops half-way waits for the files in hand only.
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _look(path: Path, name: str, split: str, label: str) -> Photo:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
+        return Photo(name, split, label, "", error=reason)
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        size = image_size(content)
+        pixels = load_prepared(content, _SQUASHED)
+    except ImageError as error:
+        return Photo(name, split, label, digest, error=error.given.partition(": ")[2])
+    thumbnail = np.rint(pixels.astype(np.float32) @ _LUMA).astype(np.uint8)
+    return Photo(name, split, label, digest, size, thumbnail)

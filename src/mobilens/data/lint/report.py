@@ -1,0 +1,110 @@
+"""All checks over one data set, and what they found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+from mobilens.data.dataset import Dataset, DataSplits
+from mobilens.data.lint.balance import (
+    find_imbalance,
+    find_precision,
+    find_similar_names,
+    find_small_classes,
+)
+from mobilens.data.lint.duplicates import find_exact_duplicates, find_near_duplicates
+from mobilens.data.lint.finding import SEVERITIES, Finding, Severity
+from mobilens.data.lint.looks import find_odd_looks
+from mobilens.data.lint.photo import Photo, look_at
+from mobilens.data.lint.unreadable import find_unreadable
+
+Progress = Callable[[Iterable[Photo]], Iterable[Photo]]
+
+
+@dataclass(frozen=True)
+class LintReport:
+    """What a data set holds, and what would spoil a result.
+
+    Attributes:
+        counts: Readable images of each class, by split; splits and classes in their order.
+        notes: How the data was read, one sentence each.
+        findings: Problems first, then warnings, then notes.
+        short_side: (smallest, median, largest) short side of the readable images, pixels; zeros
+            where there is none.
+    """
+
+    counts: dict[str, dict[str, int]]
+    notes: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    short_side: tuple[int, float, int]
+
+    @property
+    def has_problems(self) -> bool:
+        """Whether something would spoil a result."""
+        return any(finding.severity == "problem" for finding in self.findings)
+
+    def count(self, severity: Severity) -> int:
+        """How many findings are of this severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+    def with_findings(self, findings: Iterable[Finding]) -> LintReport:
+        """The same report with more findings, in the order of severity."""
+        return replace(self, findings=_ordered([*self.findings, *findings]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the report as JSON values."""
+        smallest, middle, largest = self.short_side
+        return {
+            "num_images": sum(sum(counts.values()) for counts in self.counts.values()),
+            "counts": self.counts,
+            "short_side": {"min": smallest, "median": middle, "max": largest},
+            "notes": list(self.notes),
+            "num_problems": self.count("problem"),
+            "num_warnings": self.count("warning"),
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+
+def check_splits(splits: DataSplits, *, progress: Progress | None = None) -> LintReport:
+    """Read and decode every file once, and look for what would spoil a result.
+
+    Args:
+        splits: The data, as ``load_splits`` gives it.
+        progress: Wraps the stream of photos, to show how far it is.
+    """
+    datasets = [part for part in (splits.train, splits.val, splits.test) if part is not None]
+    stream: Iterable[Photo] = look_at(datasets)
+    photos = list(stream if progress is None else progress(stream))
+    counts = {dataset.split: _readable_counts(dataset, photos) for dataset in datasets}
+    sides = [min(photo.size) for photo in photos if photo.is_readable]
+    return LintReport(
+        counts=counts,
+        notes=splits.notes,
+        findings=_ordered(
+            [
+                *find_unreadable(photos),
+                *find_exact_duplicates(photos),
+                *find_near_duplicates(photos),
+                *find_small_classes(counts["train"], counts["val"]),
+                *find_similar_names(counts["train"]),
+                *find_odd_looks(photos),
+                *find_imbalance(counts["train"]),
+                *find_precision(counts["val"]),
+            ]
+        ),
+        short_side=(min(sides), median(sides), max(sides)) if sides else (0, 0, 0),
+    )
+
+
+def _readable_counts(dataset: Dataset, photos: Sequence[Photo]) -> dict[str, int]:
+    counts = dict.fromkeys(dataset.class_names, 0)
+    for photo in photos:
+        if photo.split == dataset.split and photo.is_readable:
+            counts[photo.label] += 1
+    return counts
+
+
+def _ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
