@@ -1,0 +1,72 @@
+"""The confusion matrix as a table of shaded cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mobilens.vision.classification_scores import ClassificationScores
+
+# Beyond this many classes, counts do not fit into the cells and are left to the tooltips.
+COUNTS_FIT = 30
+# Beyond this many, only the classes with the most errors are shown.
+MOST_SHOWN = 100
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One pair of true and answered class.
+
+    Attributes:
+        count: Images.
+        share: Of the true class's images, 0 to 1.
+        right: Whether answered and true class are the same.
+        words: The same in a sentence; empty for no images.
+    """
+
+    count: int
+    share: float
+    right: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class ConfusionTable:
+    """What the page shows.
+
+    Attributes:
+        names: Classes in order, for rows and columns alike.
+        rows: A row for each true class, a cell for each answered one.
+        numbered: Whether cells hold their counts.
+        left_out: How many classes are not shown.
+    """
+
+    names: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    numbered: bool
+    left_out: int
+
+
+def confusion_table(scores: ClassificationScores) -> ConfusionTable:
+    """Prepare the matrix for the page; of too many classes, those with the most errors."""
+    counts = scores.confusion
+    errors = counts - np.diag(np.diag(counts))
+    by_errors = np.argsort(-(errors.sum(axis=0) + errors.sum(axis=1)), kind="stable")
+    shown = sorted(by_errors[:MOST_SHOWN].tolist())
+    names = [scores.per_class[index].name for index in shown]
+    support = [scores.per_class[index].support for index in shown]
+    rows = []
+    for i, truth in enumerate(shown):
+        row = []
+        for j, answer in enumerate(shown):
+            count = int(counts[truth, answer])
+            words = f"{count} of {support[i]} {names[i]} answered {names[j]}" if count else ""
+            row.append(Cell(count, count / support[i] if count else 0.0, i == j, words))
+        rows.append(tuple(row))
+    return ConfusionTable(
+        names=tuple(names),
+        rows=tuple(rows),
+        numbered=len(shown) <= COUNTS_FIT,
+        left_out=len(scores.per_class) - len(shown),
+    )

@@ -1,0 +1,374 @@
+"""The page of a run: everything in it, safe, and asking the network for nothing."""
+
+import base64
+import io
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from mobilens.data.dataset import Dataset, Sample
+from mobilens.data.lint.finding import Finding, Item
+from mobilens.errors import MissingExtraError
+from mobilens.evaluate import Evaluation, SkippedFile, WrongAnswer
+from mobilens.report import Epoch, LatencyRow, ModelFile, RunReport, write_report
+from mobilens.report.charts import Series, line_chart, reliability_diagram, ticks
+from mobilens.report.confusion import MOST_SHOWN, confusion_table
+from mobilens.report.page import _duration_text, _short_count, _size_text
+from mobilens.spec.task import TaskSpec
+from mobilens.spec.zoo import build_spec
+from mobilens.vision.calibration import ReliabilityBin
+from mobilens.vision.tasks import task_vision
+
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Checks nesting and gathers tags, attributes and text."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.open, self.tags, self.text = [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+    @property
+    def words(self):
+        return " ".join("".join(self.text).split())
+
+
+def evaluation_of(root, class_names, per_class=4):
+    """Answers of a random model on images that are all one file."""
+    root.mkdir(exist_ok=True)
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (30, 40, 3), dtype=np.uint8)).save(root / "a.png")
+    targets = np.arange(per_class * len(class_names)) % len(class_names)
+    logits = rng.normal(size=(len(targets), len(class_names)))
+    logits[np.arange(len(targets)), targets] += 1
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    task = TaskSpec("classify", tuple(class_names))
+    vision = task_vision("classify")
+    predictions = vision.decode({"probabilities": shares}, task)
+    metric = vision.new_metric(task)
+    metric.update(predictions, targets.tolist())
+    samples = tuple(Sample(root / "a.png", int(target)) for target in targets)
+    dataset = Dataset(root, "val", tuple(class_names), samples)
+    wrong = [
+        WrongAnswer(dataset.name_of(sample), sample, mistake)
+        for sample, prediction in zip(samples, predictions, strict=True)
+        if (mistake := vision.mistake(prediction, sample.target))
+    ]
+    return Evaluation(metric.result(), dataset, samples, tuple(predictions), tuple(wrong), (), 1.0)
+
+
+def report_of(tmp_path, class_names=("cat", "dog", "eel"), **changes):
+    evaluation = evaluation_of(tmp_path / "pets", class_names)
+    report = RunReport(
+        model=build_spec("mobilenet_v3_small", num_classes=len(class_names)),
+        task=TaskSpec("classify", tuple(class_names)),
+        train=evaluation.dataset,
+        evaluation=evaluation,
+        command="mobilens train pets --epochs 3",
+        recipe={"name": "finetune", "epochs": 3},
+        weights="from scratch",
+    )
+    return replace(report, **changes)
+
+
+def page_of(tmp_path, report):
+    path = tmp_path / "report.html"
+    write_report(path, report)
+    assert not list(tmp_path.glob("*.partial"))
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def full(tmp_path, **changes):
+    return report_of(
+        tmp_path,
+        weights="mobilenet_v3_small.tag",
+        epochs=tuple(
+            Epoch(n, 2 / n, 2.5 / n, 0.5 + n / 20, "head" if n < 3 else "all") for n in range(1, 6)
+        ),
+        file=ModelFile("model.onnx", 4_120_345, 12, 12),
+        findings=(
+            Finding("imbalance", "note", "classes are imbalanced"),
+            Finding(
+                "leak",
+                "problem",
+                "40 pairs are in both parts",
+                "remove one of each",
+                tuple(Item(f"a{i}.png = b{i}.png") for i in range(40)),
+            ),
+        ),
+        data_notes=("a fifth is held out",),
+        skipped=(SkippedFile("cat/broken.jpg", "truncated"),),
+        latency=(LatencyRow("onnxruntime 1.24", 1, 1, 3.4117, 3.9, 293.0),),
+        device="a small computer",
+        versions={"torch": "2.14"},
+        licences=(("Data", "CC0"),),
+        seconds=171.4,
+        **changes,
+    )
+
+
+def test_page_shows_everything_that_the_run_knows(tmp_path):
+    words = page_of(tmp_path, full(tmp_path)).words
+    for expected in (
+        "pets",
+        "mobilenet_v3_small",
+        "3 classes: cat, dog, eel",
+        "Started from mobilenet_v3_small.tag.",
+        "4.1 MB",
+        "3.41 ms",
+        "The file gives the same answer as the checkpoint on all 12.",
+        "The run took 2 min 51 s.",
+        "40 pairs are in both parts. Remove one of each.",
+        "a29.png = b29.png",
+        "and 10 more",
+        "A fifth is held out.",
+        "1 file could not be read and was skipped",
+        "truncated",
+        "on a small computer",
+        "mobilens predict model.onnx photo.jpg",
+        "mobilens train pets --epochs 3",
+        '"epochs": 3',
+        "torch",
+        "Data: CC0.",
+        "The expected calibration error is",
+    ):
+        assert expected in words, expected
+    # Problems come before notes.
+    assert words.index("40 pairs") < words.index("Classes are imbalanced")
+
+
+def test_page_of_a_run_that_knows_little(tmp_path):
+    words = page_of(tmp_path, report_of(tmp_path)).words
+    assert "Trained from scratch." in words
+    assert "Nothing was found that would spoil the result." in words
+    assert "licences of the data and the weights were not stated" in words
+    assert "p50" not in words
+    assert "None" not in words.replace("None of them was trained on", "")
+
+
+def test_a_file_that_differs_says_on_how_many(tmp_path):
+    report = report_of(tmp_path, file=ModelFile("m.onnx", 900, 11, 12))
+    words = page_of(tmp_path, report).words
+    assert "The file gives the same answer as the checkpoint on 11 of 12." in words
+
+
+def test_page_asks_the_network_for_nothing_and_runs_nothing(tmp_path):
+    page = page_of(tmp_path, full(tmp_path))
+    policy = next(meta for meta in page.all("meta") if "http-equiv" in meta)
+    assert policy["content"] == ("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
+    for _, attributes in page.tags:
+        for name in ("src", "href", "action", "data", "poster", "srcset"):
+            assert attributes.get(name, "#").startswith(("#", "data:image/jpeg;base64,"))
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
+    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "http://" not in source
+    assert "https://" not in source
+    assert not re.search(r"url\(|@import", source)
+
+
+def test_links_lead_somewhere_and_pictures_have_words(tmp_path):
+    page = page_of(tmp_path, full(tmp_path))
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    assert {link["href"][1:] for link in page.all("a")} == ids
+    assert page.all("img")
+    assert all(image["alt"] for image in page.all("img"))
+    assert [len(page.all(tag)) for tag in ("h1", "main")] == [1, 1]
+    assert page.all("html") == [{"lang": "en"}]
+    for chart in page.all("svg"):
+        assert chart.get("aria-label") or "preserveaspectratio" in chart
+
+
+def test_thumbnails_are_small_jpegs_of_the_worst_mistakes(tmp_path):
+    report = report_of(tmp_path)
+    images = page_of(tmp_path, report).all("img")
+    assert len(images) == len(report.evaluation.wrong) > 0
+    data = base64.b64decode(images[0]["src"].partition(",")[2])
+    with Image.open(io.BytesIO(data)) as picture:
+        assert (picture.format, max(picture.size)) == ("JPEG", 200)
+
+
+def test_a_mistake_whose_file_is_gone_stays_without_its_picture(tmp_path):
+    report = report_of(tmp_path)
+    (tmp_path / "pets" / "a.png").unlink()
+    page = page_of(tmp_path, report)
+    assert page.all("img") == []
+    assert "no picture" in page.words
+
+
+def test_names_are_text_wherever_they_stand(tmp_path):
+    evil = "<script>alert('x')</script>"
+    report = report_of(
+        tmp_path,
+        class_names=(evil, 'a"b', "c&d"),
+        command=f"mobilens train {evil}",
+        recipe={"name": evil},
+        findings=(Finding("k", "warning", evil, evil, (Item(evil),)),),
+        epochs=(Epoch(1, 1.0, 1.0, 0.5, evil), Epoch(2, 0.9, 1.0, 0.6, "b")),
+    )
+    page = page_of(tmp_path, report)
+    assert page.all("script") == []
+    assert page.words.count("alert('x')") >= 8
+
+
+@pytest.mark.parametrize("count", [2, 10, 40, 41, 100, 130])
+def test_any_number_of_classes(tmp_path, count):
+    report = report_of(tmp_path, class_names=[f"class {i}" for i in range(count)])
+    page = page_of(tmp_path, report)
+    assert f"{count} classes" in page.words
+    assert ("The 15 weakest classes" in page.words) == (count > 40)
+    assert ("others are left out" in page.words) == (count > MOST_SHOWN)
+
+
+def test_confusion_table_holds_every_count_with_words():
+    class_names = ("cat", "dog")
+    vision = task_vision("classify")
+    task = TaskSpec("classify", class_names)
+    metric = vision.new_metric(task)
+    rows = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
+    metric.update(vision.decode({"probabilities": rows}, task), [0, 0, 1])
+    table = confusion_table(metric.result())
+    assert [[cell.count for cell in row] for row in table.rows] == [[1, 1], [0, 1]]
+    assert table.rows[0][1].share == 0.5
+    assert table.rows[0][1].words == "1 of 2 cat answered dog"
+    assert (table.rows[1][0].words, table.rows[1][1].right) == ("", True)
+    assert (table.numbered, table.left_out) == (True, 0)
+
+
+def test_of_too_many_classes_those_with_errors_are_shown(tmp_path):
+    scores = evaluation_of(tmp_path / "many", [f"{i}" for i in range(MOST_SHOWN + 7)], 2).scores
+    table = confusion_table(scores)
+    assert len(table.names) == len(table.rows) == MOST_SHOWN
+    assert table.left_out == 7
+    shown = {int(name) for name in table.names}
+    errors = scores.confusion - np.diag(np.diag(scores.confusion))
+    number = errors.sum(axis=0) + errors.sum(axis=1)
+    hidden = [number[i] for i in range(len(number)) if i not in shown]
+    assert max(hidden) <= min(number[sorted(shown)])
+
+
+# --- charts ---------------------------------------------------------------------------------
+
+
+def drawn(svg):
+    return ElementTree.fromstring(svg)
+
+
+@given(
+    st.floats(-1e6, 1e6, allow_nan=False),
+    st.floats(0, 1e6, allow_nan=False),
+    st.booleans(),
+)
+def test_ticks_span_the_range_evenly(low, span, whole):
+    chosen = ticks(low, low + span, whole=whole)
+    slack = 1e-6 * max(abs(low), span, 1e-9)
+    assert chosen[0] <= low + slack
+    assert chosen[-1] >= low + span - slack
+    assert 2 <= len(chosen) <= 12
+    steps = np.diff(chosen)
+    assert steps.min() > 0
+    assert np.allclose(steps, steps[0], rtol=1e-3)
+    if whole:
+        assert all(value == round(value) for value in chosen)
+
+
+def test_lines_stay_in_the_frame_and_the_best_is_ringed():
+    points = [(1.0, 0.2), (2.0, 0.7), (3.0, 0.9)]
+    svg = drawn(
+        line_chart(
+            "top-1 & more",
+            [Series("validation", "val", points)],
+            y_text=lambda value: f"{value:g}",
+            phases=[(1.0, "head"), (2.0, "all")],
+            mark=(3.0, 0.9, "90"),
+        )
+    )
+    assert svg.get("aria-label") == "top-1 & more"
+    _, _, width, height = map(float, svg.get("viewBox").split())
+    places = [
+        tuple(map(float, pair.split(","))) for pair in svg.find(".//polyline").get("points").split()
+    ]
+    assert all(0 <= x <= width and 0 <= y <= height for x, y in places)
+    assert [x for x, _ in places] == sorted(x for x, _ in places)
+    assert [y for _, y in places] == sorted((y for _, y in places), reverse=True)
+    ring = svg.find(".//circle[@class='ring']")
+    assert (float(ring.get("cx")), float(ring.get("cy"))) == places[-1]
+    texts = [text.text for text in svg.iter("text")]
+    assert {"head", "all", "90", "epoch", "1", "2", "3"} <= set(texts)
+
+
+@pytest.mark.parametrize("points", [[(1.0, 0.5)], [(1.0, 0.0), (2.0, 0.0)], [(5.0, 1e-9)]])
+def test_a_single_point_and_a_flat_line_are_drawn(points):
+    svg = line_chart("loss", [Series("t", "train", points)], y_text=str)
+    assert "nan" not in svg
+    assert len(drawn(svg).find(".//polyline").get("points").split()) == len(points)
+
+
+def test_reliability_bars_end_at_the_share_of_right_answers():
+    bins = [
+        ReliabilityBin(0.0, 0.5, 0, None, None),
+        ReliabilityBin(0.5, 1.0, 8, 0.75, 0.5),
+    ]
+    svg = drawn(reliability_diagram("calibration", bins))
+    (bar,) = svg.findall(".//rect")
+    ideal = svg.find(".//line[@class='ideal']")
+    bottom, top = float(ideal.get("y1")), float(ideal.get("y2"))
+    assert float(bar.get("height")) == pytest.approx((bottom - top) / 2, abs=0.2)
+    assert bar.find("title").text == "8 answers with 75 % confidence: 50 % are right"
+
+
+# --- words ----------------------------------------------------------------------------------
+
+
+def test_quantities_for_people():
+    assert [_size_text(size) for size in (900, 99_999, 4_120_345)] == [
+        "0.9 kB",
+        "100.0 kB",
+        "4.1 MB",
+    ]
+    assert [_short_count(n) for n in (7, 1_528_106, 55_496_640, 2e9)] == [
+        "7",
+        "1.53 M",
+        "55.5 M",
+        "2 G",
+    ]
+    assert [_duration_text(s) for s in (0.4, 59.6, 171, 7300)] == [
+        "0 s",
+        "1 min 0 s",
+        "2 min 51 s",
+        "2 h 1 min",
+    ]
+
+
+def test_without_jinja2_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
+    with pytest.raises(MissingExtraError) as refused:
+        write_report(tmp_path / "report.html", report_of(tmp_path))
+    assert "pip install 'mobilens[train]'" in str(refused.value)
+    assert not (tmp_path / "report.html").exists()
