@@ -15,6 +15,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+# Value of what a warp brings in from outside of the image.
+OUTSIDE = 128
+
 # Strengths are (n,) in [-1, 1] for signed operations, in [0, 1] for the others.
 Operation = Callable[[Tensor, Tensor], Tensor]
 
@@ -56,7 +59,7 @@ def _affine(
     matrix[:, 0, 1] *= height / width
     matrix[:, 1, 0] *= width / height
     grid = F.affine_grid(matrix, list(batch.shape), align_corners=False)
-    return F.grid_sample(batch - 128, grid, padding_mode="zeros", align_corners=False) + 128
+    return F.grid_sample(batch - OUTSIDE, grid, align_corners=False) + OUTSIDE
 
 
 def _rotate(batch: Tensor, strength: Tensor) -> Tensor:
@@ -74,12 +77,25 @@ def _shear_y(batch: Tensor, strength: Tensor) -> Tensor:
 
 
 def _translate_x(batch: Tensor, strength: Tensor) -> Tensor:
-    # 32 pixels at ImageNet's 224, as a share of the image so that it means the same elsewhere.
-    return _affine(batch, strength, lambda s: {(0, 2): 2 * s * 32 / 224})
+    return _shifted(batch, strength, axis=2)
 
 
 def _translate_y(batch: Tensor, strength: Tensor) -> Tensor:
-    return _affine(batch, strength, lambda s: {(1, 2): 2 * s * 32 / 224})
+    return _shifted(batch, strength, axis=1)
+
+
+def _shifted(batch: Tensor, strength: Tensor, axis: int) -> Tensor:
+    """Move by whole pixels, which needs no resampling; outside is grey."""
+    size = batch.shape[axis + 1]
+    moved = torch.full_like(batch, OUTSIDE)
+    # 32 pixels at ImageNet's 224, as a share of the image so that it means the same elsewhere.
+    for target, image, shift in zip(
+        moved, batch, (strength * size * 32 / 224).round(), strict=True
+    ):
+        kept = size - abs(int(shift))
+        source = image.narrow(axis, max(0, -int(shift)), kept)
+        target.narrow(axis, max(0, int(shift)), kept).copy_(source)
+    return moved
 
 
 def _blend(batch: Tensor, other: Tensor, strength: Tensor) -> Tensor:
@@ -106,10 +122,12 @@ def _contrast(batch: Tensor, strength: Tensor) -> Tensor:
 
 
 def _sharpness(batch: Tensor, strength: Tensor) -> Tensor:
-    kernel = torch.ones(3, 1, 3, 3)
-    kernel[:, :, 1, 1] = 5
     padded = F.pad(batch, (1, 1, 1, 1), mode="replicate")
-    return _blend(batch, F.conv2d(padded, kernel / 13, groups=3), strength)
+    # The smoothing kernel is ones around a five, over thirteen: a box and four times the middle.
+    rows = padded[:, :, :-2] + padded[:, :, 1:-1] + padded[:, :, 2:]
+    box = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
+    smooth = (box + 4 * batch) / 13
+    return _blend(batch, smooth, strength)
 
 
 def _posterize(batch: Tensor, strength: Tensor) -> Tensor:
