@@ -145,11 +145,7 @@ def evaluate(
             wrong.append(WrongAnswer(dataset.name_of(sample), sample, mistake))
     seconds = time.perf_counter() - started
     if not samples:
-        raise DataError(
-            f"none of the {len(skipped)} files of {dataset.root} could be read",
-            expected="one readable image or more",
-            remedy=f"the first says: {skipped[0].reason}" if skipped else "",
-        )
+        raise _nothing_read(dataset, skipped)
     return Evaluation(
         scores=metric.result(),
         dataset=dataset,
@@ -175,4 +171,12 @@ def _check_classes(dataset: Dataset, class_names: tuple[str, ...]) -> None:
         "the data set's classes are not the model's",
         expected=f"the {len(class_names)} classes of the model, in its order",
         remedy="; ".join(differences) or "load the data with the model's class_names",
+    )
+
+
+def _nothing_read(dataset: Dataset, skipped: list[SkippedFile]) -> DataError:
+    return DataError(
+        f"none of the {len(skipped)} files of {dataset.root} could be read",
+        expected="one readable image or more",
+        remedy=f"the first says: {skipped[0].reason}" if skipped else "",
     )
