@@ -41,11 +41,9 @@ class BundlePredictor:
         if threads is not None and threads < 1:
             raise UsageError(f"threads is {threads}", expected="1 or more")
         open_engine = engine_type(engine)
-        bundle = read_bundle(path)
-        bundle.check_seal()
-        self.path = bundle.path
-        self.manifest: Manifest = bundle.manifest
-        self.task = bundle.manifest.task
+        self.path = Path(path)
+        self.manifest = _checked_manifest(self.path)
+        self.task = self.manifest.task
         self.engine = open_engine(self.path, threads)
         if self.engine.outputs != self.manifest.outputs:
             raise BundleError(
@@ -73,6 +71,13 @@ class BundlePredictor:
                 remedy="vision.image.load_prepared(file, predictor.task.preprocessing)",
             )
         return self.engine.run(np.ascontiguousarray(pixels))
+
+
+def _checked_manifest(path: Path) -> Manifest:
+    """Check the seal; the bytes are let go before the engine reads the file for itself."""
+    bundle = read_bundle(path)
+    bundle.check_seal()
+    return bundle.manifest
 
 
 def load_predictor(

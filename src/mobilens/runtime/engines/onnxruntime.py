@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
 from mobilens.errors import BundleError
+from mobilens.runtime.device import available_cores
 from mobilens.vision.predictor import Pixels, RawOutputs
 
 # ONNX Runtime's errors have no common base.
@@ -80,13 +80,6 @@ class OnnxRuntimeEngine:
         except REFUSALS as error:
             raise BundleError(f"ONNX Runtime stopped: {_reason(error)}") from None
         return dict(zip(self.outputs, values, strict=True))
-
-
-def available_cores() -> int:
-    """Count the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _reason(error: Exception) -> str:

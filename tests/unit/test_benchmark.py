@@ -1,0 +1,122 @@
+"""Measurements of model files: turns, figures, and what a process says of itself."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mobilens.errors import BundleError, MobilensError
+from mobilens.runtime import benchmark as module
+from mobilens.runtime import device
+from mobilens.runtime.benchmark import Configuration, benchmark
+from mobilens.runtime.benchmark_worker import LEAST_RUNS, Sample, measure
+
+
+@pytest.fixture
+def turns(monkeypatch: pytest.MonkeyPatch) -> list[Configuration]:
+    """Record the turns instead of taking them."""
+    taken: list[Configuration] = []
+
+    def take(turn: Configuration, engine: str, seconds: float) -> Sample:
+        taken.append(turn)
+        slow = len(taken) * turn.batch / 1000
+        return Sample([slow, slow], f"{engine} {seconds:g}", 50, 50 + len(taken))
+
+    monkeypatch.setattr(module, "_measure", take)
+    return taken
+
+
+def test_configurations_take_turns(toy: Path, turns: list[Configuration]) -> None:
+    benchmark([toy], threads=(1, 2), batches=(1, 8), rounds=4)
+    assert len(turns) == 16
+    rounds = [turns[start : start + 4] for start in range(0, 16, 4)]
+    assert all(set(each) == set(rounds[0]) for each in rounds)
+    # Each goes first once, so that no one profits from its place.
+    assert len({each[0] for each in rounds}) == 4
+
+
+def test_figures_are_those_of_all_rounds(toy: Path, turns: list[Configuration]) -> None:
+    report = benchmark([toy], batches=(10,), rounds=3, seconds=7)
+    (found,) = report.measurements
+    assert len(turns) == 3
+    assert found.runs == 6
+    assert found.p50_ms == pytest.approx(20)
+    assert found.p95_ms == pytest.approx(30)
+    assert found.images_per_second == pytest.approx(500)
+    assert (found.peak_memory_bytes, found.model_memory_bytes) == (53, 3)
+    assert found.size_bytes == toy.stat().st_size
+    assert report.engine_version == "onnxruntime 7"
+    assert json.loads(json.dumps(report.to_json()))["measurements"][0]["batch"] == 10
+
+
+def test_a_system_that_does_not_tell_its_memory_gets_none(
+    toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = Sample([0.1], "1", None, None)
+    monkeypatch.setattr(module, "_measure", lambda *_: silent)
+    (found,) = benchmark([toy]).measurements
+    assert found.peak_memory_bytes is None
+    assert found.model_memory_bytes is None
+
+
+def test_progress_sees_every_turn(toy: Path, turns: list[Configuration]) -> None:
+    seen: list[Configuration] = []
+
+    def watch(planned: list[Configuration]) -> list[Configuration]:
+        seen.extend(planned)
+        return planned
+
+    benchmark([toy], threads=(1, 2), rounds=2, progress=watch)
+    assert seen == turns
+
+
+def test_a_process_measures_itself(toy: Path) -> None:
+    sample = measure(toy, "onnxruntime", threads=1, batch=4, seconds=0)
+    assert len(sample.seconds) == LEAST_RUNS
+    assert min(sample.seconds) > 0
+    assert sample.peak_memory_bytes is None or sample.peak_memory_bytes > 1_000_000
+
+
+def test_a_file_that_is_no_model_is_named_before_anything_runs(
+    tmp_path: Path, toy: Path, turns: list[Configuration]
+) -> None:
+    with pytest.raises(BundleError, match="there is no file"):
+        benchmark([toy, tmp_path / "absent.onnx"])
+    assert not turns
+
+
+def test_a_measurement_that_ends_early_says_why(toy: Path) -> None:
+    turn = Configuration(str(toy), threads=1, batch=1)
+    with pytest.raises(MobilensError, match=r"threads 1, batch 1: .*no engine") as caught:
+        module._measure(turn, "absent", 0)
+    assert "smaller batch" in caught.value.remedy
+
+
+def test_the_machine_has_a_name() -> None:
+    found = device.this_device()
+    assert found.cpu
+    assert found.cores >= 1
+    assert found.system
+
+
+def test_peak_memory_grows_with_what_is_held() -> None:
+    before = device.peak_memory_bytes()
+    if before is None:
+        pytest.skip("this system does not tell")
+    held = np.ones(64_000_000, np.uint8)
+    after = device.peak_memory_bytes()
+    assert after is not None
+    assert after >= before
+    assert after > held.nbytes
+
+
+def test_names_are_found_where_each_system_keeps_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "BOARD_NAME", tmp_path / "model")
+    monkeypatch.setattr(device, "CPU_INFO", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Fast One\n")
+    assert device.this_device().cpu == "Fast One"
+    (tmp_path / "model").write_bytes(b"Berry Board 9\0")
+    assert device.this_device().cpu == "Berry Board 9"
