@@ -182,13 +182,25 @@ def test_a_third_part_is_looked_at_as_well(clean: Path):
 def test_progress_sees_every_file(clean: Path):
     seen = []
 
-    def watch(photos):
-        for photo in photos:
-            seen.append(photo.name)
-            yield photo
+    def watch(items, *, total, label):
+        items = list(items)
+        assert len(items) == total
+        seen.append((label, total))
+        return items
 
     check_splits(load_splits(clean), progress=watch)
-    assert len(seen) == 48
+    assert seen[0] == ("read", 48)
+    assert ("compare", 1) in seen
+
+
+def test_very_many_photos_are_not_compared(clean: Path, monkeypatch: pytest.MonkeyPatch):
+    for module in ("photo", "duplicates"):
+        monkeypatch.setattr(f"mobilens.data.lint.{module}.MAX_COMPARED", 47)
+    report = report_of(clean)
+    assert kinds(report) == ["near_skipped", "precision"]
+    assert finding(report, "near_skipped").message == (
+        "near duplicates were not looked for: 48 images are more than 47"
+    )
 
 
 def test_report_to_json_and_more_findings(clean: Path):

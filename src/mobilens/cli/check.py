@@ -37,11 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
     source = args.data if len(args.data) > 1 else args.data[0]
     splits = load_splits(source)
-    parts = (splits.train, splits.val, splits.test)
-    total = sum(len(part) for part in parts if part is not None)
-    report = check_splits(
-        splits, progress=lambda photos: progress(photos, total=total, label="read")
-    )
+    report = check_splits(splits, progress=progress)
     if args.model:
         report = report.with_findings(_mislabelled(args.model, source))
     if args.json:

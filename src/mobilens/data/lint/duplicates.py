@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mobilens.data.lint.finding import Finding, Item, Severity, counted
+from mobilens.data.lint.finding import Finding, Item, counted
 from mobilens.data.lint.near import NearPair, find_near_pairs
-from mobilens.data.lint.photo import Photo
+from mobilens.data.lint.photo import MAX_COMPARED, Photo
+from mobilens.data.lint.progress import Progress, silent
 from mobilens.data.listing import split_named
 
 # Smaller pictures, such as digits of 8 x 8 pixels, look alike without being the same.
@@ -17,6 +18,8 @@ MIN_NEAR_SIDE = 32
 # Of the images of val: above it, near twins in train lift the measured accuracy.
 NEAR_LEAK_PROBLEM_SHARE = 0.01
 SHOWN_COPIES = 4
+
+Twins = tuple[Photo, Photo, NearPair]
 
 
 def find_exact_duplicates(photos: Sequence[Photo]) -> list[Finding]:
@@ -62,58 +65,69 @@ def find_exact_duplicates(photos: Sequence[Photo]) -> list[Finding]:
     return [finding for finding in found if finding.items]
 
 
-def find_near_duplicates(photos: Sequence[Photo]) -> list[Finding]:
+def find_near_duplicates(photos: Sequence[Photo], progress: Progress = silent) -> list[Finding]:
     """Find pictures that were saved again, resized, toned, slightly cropped or mirrored.
 
     Files of the same content count once, and images under 32 pixels are not compared.
+
+    Args:
+        photos: All splits together.
+        progress: Wraps what is gone through, to show how far it is.
     """
+    if len(photos) > MAX_COMPARED:
+        return [
+            Finding(
+                "near_skipped",
+                "note",
+                f"near duplicates were not looked for: {len(photos):,} images are more than "
+                f"{MAX_COMPARED:,}",
+                "check a few classes at a time",
+            )
+        ]
     unique = {
-        photo.digest: photo
+        photo.digest: (photo, photo.thumbnail)
         for photo in photos
-        if photo.is_readable and min(photo.size) >= MIN_NEAR_SIDE
+        if photo.thumbnail is not None and min(photo.size) >= MIN_NEAR_SIDE
     }
-    shown = list(unique.values())
-    if len(shown) < 2:
+    if not unique:
         return []
-    pairs = find_near_pairs(
-        np.stack([photo.thumbnail for photo in shown if photo.thumbnail is not None])
-    )
-    conflicts, leaks, copies = [], [], []
-    twins: set[str] = set()
-    for pair in pairs:
-        first, second = shown[pair.first], shown[pair.second]
-        crosses = first.split != second.split
-        twins |= {photo.name for photo in (first, second) if crosses and photo.split != "train"}
-        if first.label != second.label:
-            conflicts.append(pair)
-        elif crosses:
-            leaks.append(pair)
-        else:
-            copies.append(pair)
+    shown, thumbnails = zip(*unique.values(), strict=True)
+    pairs = find_near_pairs(np.stack(thumbnails), progress)
+    return _near_findings(photos, [(shown[pair.first], shown[pair.second], pair) for pair in pairs])
+
+
+def _near_findings(photos: Sequence[Photo], pairs: Sequence[Twins]) -> list[Finding]:
+    crossing = [pair for pair in pairs if pair[0].split != pair[1].split]
+    conflicts = [pair for pair in pairs if pair[0].label != pair[1].label]
+    leaks = [pair for pair in crossing if pair[0].label == pair[1].label]
+    copies = [
+        pair for pair in pairs if pair[0].split == pair[1].split and pair[0].label == pair[1].label
+    ]
     measured = sum(photo.split != "train" for photo in photos)
-    severity: Severity = "problem" if len(twins) > NEAR_LEAK_PROBLEM_SHARE * measured else "warning"
+    leaked = {photo.name for pair in crossing for photo in pair[:2] if photo.split != "train"}
+    is_grave = len(leaked) > NEAR_LEAK_PROBLEM_SHARE * measured
     found = [
         Finding(
             "near_leak",
-            severity,
-            f"{len(twins):,} of {counted(measured, 'image')} to measure on look nearly the same as "
-            "one in another split: what was learnt by heart is measured",
+            "problem" if is_grave else "warning",
+            f"{len(leaked):,} of {counted(measured, 'image')} to measure on look nearly the same "
+            "as one in another split: what was learnt by heart is measured",
             "keep pictures of one moment in one split",
-            _pair_items(leaks, shown),
+            tuple(map(_pair_item, leaks)),
         ),
         Finding(
             "near_conflict",
             "warning",
             f"{counted(len(conflicts), 'pair')} of nearly the same picture under two labels",
             "look at them and keep the right label",
-            _pair_items(conflicts, shown),
+            tuple(map(_pair_item, conflicts)),
         ),
         Finding(
             "near_duplicate",
             "note",
             f"{counted(len(copies), 'pair')} of nearly the same picture within a split",
             "",
-            _pair_items(copies, shown),
+            tuple(map(_pair_item, copies)),
         ),
     ]
     return [finding for finding in found if finding.items]
@@ -125,14 +139,11 @@ def _group_item(group: Sequence[Photo]) -> Item:
     return Item(" = ".join(shown[:SHOWN_COPIES]) + more, tuple(photo.name for photo in group))
 
 
-def _pair_items(pairs: Sequence[NearPair], photos: Sequence[Photo]) -> tuple[Item, ...]:
-    items = []
-    for pair in pairs:
-        both = photos[pair.first], photos[pair.second]
-        mirrored = ", mirrored" if pair.is_mirrored else ""
-        text = f"{' ~ '.join(_shown(both))} (alike {pair.similarity:.2f}{mirrored})"
-        items.append(Item(text, tuple(photo.name for photo in both)))
-    return tuple(items)
+def _pair_item(twins: Twins) -> Item:
+    first, second, pair = twins
+    mirrored = ", mirrored" if pair.is_mirrored else ""
+    text = f"{' ~ '.join(_shown((first, second)))} (alike {pair.similarity:.2f}{mirrored})"
+    return Item(text, (first.name, second.name))
 
 
 def _shown(photos: Sequence[Photo]) -> list[str]:

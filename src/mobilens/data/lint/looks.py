@@ -43,7 +43,7 @@ def find_odd_looks(photos: Sequence[Photo]) -> list[Finding]:
         _listed(
             "blank",
             "warning",
-            [photo for photo in readable if _grey_range(photo) < BLANK_RANGE],
+            [photo for photo in readable if photo.grey_range < BLANK_RANGE],
             "of one colour",
             "delete them, unless empty pictures are meant",
             lambda photo: photo.name,
@@ -92,9 +92,3 @@ def _class_sizes(photos: Sequence[Photo]) -> Finding | None:
 def _size_text(photo: Photo) -> str:
     height, width = photo.size
     return f"{photo.name}: {height:,} pixels high, {width:,} wide"
-
-
-def _grey_range(photo: Photo) -> int:
-    if photo.thumbnail is None:
-        return BLANK_RANGE
-    return int(photo.thumbnail.max()) - int(photo.thumbnail.min())

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mobilens.data.lint.progress import Progress, silent
+
 Thumbnails = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
@@ -51,11 +53,12 @@ class NearPair:
     is_mirrored: bool
 
 
-def find_near_pairs(thumbnails: Thumbnails) -> list[NearPair]:
+def find_near_pairs(thumbnails: Thumbnails, progress: Progress = silent) -> list[NearPair]:
     """Find pairs that show the same picture.
 
     Args:
         thumbnails: (N, 48, 48), luminance.
+        progress: Wraps what is gone through, to show how far it is.
 
     Returns:
         The pairs, most similar first; of more than 5,000 candidates, those among the likeliest.
@@ -64,7 +67,8 @@ def find_near_pairs(thumbnails: Thumbnails) -> list[NearPair]:
     pairs: dict[tuple[int, int], NearPair] = {}
     for is_mirrored in (False, True):
         others = _signatures(thumbnails[:, :, ::-1]) if is_mirrored else signatures
-        for pair in _compared(thumbnails, *_candidates(signatures, others), is_mirrored):
+        first, second = _candidates(signatures, others, progress)
+        for pair in _compared(thumbnails, first, second, is_mirrored, progress):
             known = pairs.get((pair.first, pair.second))
             if known is None or known.similarity < pair.similarity:
                 pairs[pair.first, pair.second] = pair
@@ -86,12 +90,15 @@ def _signatures(thumbnails: Thumbnails) -> Floats:
     return unit
 
 
-def _candidates(signatures: Floats, others: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _candidates(
+    signatures: Floats, others: Floats, progress: Progress
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Index arrays (first, second) of the likeliest pairs, with first < second."""
     rows = max(1, _SCORES_AT_ONCE // max(1, len(signatures)))
     first, second = np.zeros((2, 0), np.intp)
     score = np.zeros(0, np.float32)
-    for start in range(0, len(signatures), rows):
+    starts = range(0, len(signatures), rows)
+    for start in progress(starts, total=len(starts), label="compare"):
         block = signatures[start : start + rows] @ others[start:].T
         above, right = np.nonzero(block > CANDIDATE_SIMILARITY)
         above, right = above[right > above], right[right > above]
@@ -109,8 +116,10 @@ def _compared(
     first: NDArray[np.intp],
     second: NDArray[np.intp],
     is_mirrored: bool,
+    progress: Progress,
 ) -> Iterator[NearPair]:
-    for start in range(0, len(first), _PAIRS_AT_ONCE):
+    starts = range(0, len(first), _PAIRS_AT_ONCE)
+    for start in progress(starts, total=len(starts), label="look closely"):
         left, right = (index[start : start + _PAIRS_AT_ONCE] for index in (first, second))
         turned = thumbnails[right][:, :, ::-1] if is_mirrored else thumbnails[right]
         similarity = aligned_similarity(thumbnails[left], turned)

@@ -19,6 +19,8 @@ from mobilens.errors import ImageError
 from mobilens.spec.task import Preprocessing
 from mobilens.vision.image import image_size, load_prepared
 
+# All pairs are compared: twice as many images take four times as long.
+MAX_COMPARED = 100_000
 THUMBNAIL_SIDE = 48
 _SQUASHED = Preprocessing(size=(THUMBNAIL_SIDE, THUMBNAIL_SIDE), resize="squash")
 _LUMA = np.array((0.299, 0.587, 0.114), np.float32)
@@ -34,7 +36,9 @@ class Photo:
         label: Its class name.
         digest: SHA-256 of its content; empty where it cannot be read at all.
         size: (height, width) of the upright image, pixels; (0, 0) where it does not decode.
-        thumbnail: (48, 48) luminance, uint8, whatever the aspect; None where it does not decode.
+        grey_range: Grey levels from the darkest to the lightest spot, 0 to 255.
+        thumbnail: (48, 48) luminance, uint8, whatever the aspect; None where it does not decode,
+            and in a data set too large to compare all of it.
         error: Why it does not decode, if so.
     """
 
@@ -43,13 +47,14 @@ class Photo:
     label: str
     digest: str
     size: tuple[int, int] = (0, 0)
+    grey_range: int = 0
     thumbnail: NDArray[np.uint8] | None = None
     error: str = ""
 
     @property
     def is_readable(self) -> bool:
         """Whether it decodes."""
-        return self.thumbnail is not None
+        return not self.error
 
 
 def look_at(datasets: Sequence[Dataset]) -> Iterator[Photo]:
@@ -62,6 +67,7 @@ def look_at(datasets: Sequence[Dataset]) -> Iterator[Photo]:
         One photo per sample, readable or not.
     """
     root = common_folder(dataset.root for dataset in datasets)
+    keeps_thumbnails = sum(map(len, datasets)) <= MAX_COMPARED
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         yield from pool.map(
@@ -72,6 +78,7 @@ def look_at(datasets: Sequence[Dataset]) -> Iterator[Photo]:
                     relative_name(sample.path.absolute(), root.absolute()),
                     dataset.split,
                     dataset.class_names[sample.target],
+                    keeps_thumbnails,
                 )
                 for dataset in datasets
                 for sample in dataset.samples
@@ -82,7 +89,7 @@ def look_at(datasets: Sequence[Dataset]) -> Iterator[Photo]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _look(path: Path, name: str, split: str, label: str) -> Photo:
+def _look(path: Path, name: str, split: str, label: str, keeps_thumbnail: bool) -> Photo:
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -95,4 +102,7 @@ def _look(path: Path, name: str, split: str, label: str) -> Photo:
     except ImageError as error:
         return Photo(name, split, label, digest, error=error.given.partition(": ")[2])
     thumbnail = np.rint(pixels.astype(np.float32) @ _LUMA).astype(np.uint8)
-    return Photo(name, split, label, digest, size, thumbnail)
+    grey_range = int(thumbnail.max()) - int(thumbnail.min())
+    return Photo(
+        name, split, label, digest, size, grey_range, thumbnail if keeps_thumbnail else None
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -18,9 +18,8 @@ from mobilens.data.lint.duplicates import find_exact_duplicates, find_near_dupli
 from mobilens.data.lint.finding import SEVERITIES, Finding, Severity
 from mobilens.data.lint.looks import find_odd_looks
 from mobilens.data.lint.photo import Photo, look_at
+from mobilens.data.lint.progress import Progress, silent
 from mobilens.data.lint.unreadable import find_unreadable
-
-Progress = Callable[[Iterable[Photo]], Iterable[Photo]]
 
 
 @dataclass(frozen=True)
@@ -67,16 +66,15 @@ class LintReport:
         }
 
 
-def check_splits(splits: DataSplits, *, progress: Progress | None = None) -> LintReport:
+def check_splits(splits: DataSplits, *, progress: Progress = silent) -> LintReport:
     """Read and decode every file once, and look for what would spoil a result.
 
     Args:
         splits: The data, as ``load_splits`` gives it.
-        progress: Wraps the stream of photos, to show how far it is.
+        progress: Wraps what is gone through, to show how far it is.
     """
     datasets = [part for part in (splits.train, splits.val, splits.test) if part is not None]
-    stream: Iterable[Photo] = look_at(datasets)
-    photos = list(stream if progress is None else progress(stream))
+    photos = list(progress(look_at(datasets), total=sum(map(len, datasets)), label="read"))
     counts = {dataset.split: _readable_counts(dataset, photos) for dataset in datasets}
     sides = [min(photo.size) for photo in photos if photo.is_readable]
     return LintReport(
@@ -86,7 +84,7 @@ def check_splits(splits: DataSplits, *, progress: Progress | None = None) -> Lin
             [
                 *find_unreadable(photos),
                 *find_exact_duplicates(photos),
-                *find_near_duplicates(photos),
+                *find_near_duplicates(photos, progress),
                 *find_small_classes(counts["train"], counts["val"]),
                 *find_similar_names(counts["train"]),
                 *find_odd_looks(photos),
