@@ -137,7 +137,8 @@ def _posterize(batch: Tensor, strength: Tensor) -> Tensor:
 
 
 def _solarize(batch: Tensor, strength: Tensor) -> Tensor:
-    threshold = (255 * (1 - strength)).view(-1, 1, 1, 1)
+    # From 256, so that no strength at all leaves white as it is.
+    threshold = (256 * (1 - strength)).view(-1, 1, 1, 1)
     return torch.where(batch >= threshold, 255 - batch, batch)
 
 
@@ -149,15 +150,16 @@ def _autocontrast(batch: Tensor, _: Tensor) -> Tensor:
 
 def _equalize(batch: Tensor, _: Tensor) -> Tensor:
     planes = batch.flatten(0, 1).flatten(1).long()
-    counts = torch.zeros(len(planes), 256).scatter_add_(1, planes, torch.ones(planes.shape))
-    below = counts.cumsum(1)
-    lowest = below.gather(1, planes.amin(1, keepdim=True))
-    spread = (planes.shape[1] - lowest).clamp_(min=1)
-    table = ((below - lowest) * (255 / spread)).clamp_(0, 255)
-    # A plane of one value has nothing to spread.
-    flat = (counts > 0).sum(1) <= 1
-    table[flat] = torch.arange(256.0)
-    return table.gather(1, planes).view_as(batch)
+    counts = torch.zeros(len(planes), 256, dtype=torch.long)
+    counts.scatter_add_(1, planes, torch.ones_like(planes))
+    # Pixels a step of the result, had all steps as many; the brightest value has no step above.
+    brightest = counts.gather(1, planes.amax(1, keepdim=True))
+    step = (planes.shape[1] - brightest) // 255
+    below = counts.cumsum(1) - counts
+    table = (below + step // 2) // step.clamp(min=1)
+    # Too few pixels, or too many of one value, to spread.
+    table = torch.where(step > 0, table.clamp(max=255), torch.arange(256))
+    return table.gather(1, planes).view_as(batch).float()
 
 
 # operation and whether its strength has a sign
