@@ -126,6 +126,22 @@ def decode(
         return Decoded(_eight_bit(image, fill), size, orientation, reduction)
 
 
+def opened(image: Image.Image, fill: Colour) -> Decoded:
+    """Take an image that Pillow has opened, or that a program drew with it.
+
+    Raises:
+        ImageError: It has no pixels, or its file turns out to be damaged.
+    """
+    try:
+        image.load()
+        if 0 in image.size:
+            raise ValueError("it has no pixels")
+        orientation = _orientation(image)
+        return Decoded(_eight_bit(image, fill), _upright(image.size, orientation), orientation)
+    except _DECODER_ERRORS as error:
+        raise ImageError(f"image in memory: {_reason(error, b'')}") from error
+
+
 def read_size(source: Source) -> tuple[int, int]:
     """Read the upright (height, width) from the header.
 
@@ -209,7 +225,7 @@ def _reason(error: BaseException, source: Source) -> str:
     return "the file is damaged or cut short" + (f" ({detail})" if detail else "")
 
 
-def _orientation(image: ImageFile.ImageFile) -> int:
+def _orientation(image: Image.Image) -> int:
     exif = image.info.get("exif")
     # Pillow turns a TIFF upright itself.
     if isinstance(exif, bytes) and not isinstance(image, TiffImagePlugin.TiffImageFile):
@@ -252,12 +268,16 @@ def _scaled_to_bytes(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     Integers of 0..65535 are 16-bit. Floats of 0..1, 0..255 and 0..65535 are taken to mean these
     ranges. All else, such as signed heights, is stretched from its least to its greatest value.
     """
-    numbers = np.nan_to_num(values.astype(np.float32), nan=0.0)
-    low, high = float(numbers.min()), float(numbers.max())
+    exact = np.float32 if values.dtype.itemsize == 2 else np.float64
+    numbers: NDArray[np.floating] = values.astype(exact)
+    finite = numbers[np.isfinite(numbers)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     ranges = (65535.0,) if np.issubdtype(values.dtype, np.integer) else (1.0, 255.0, 65535.0)
     top = next((top for top in ranges if high <= top), None)
     if low < 0 or top is None:
-        numbers = (numbers.astype(np.float64) - low).astype(np.float32)
+        numbers = numbers - low
         top = (high - low) or 1.0
-    scaled: NDArray[np.uint8] = np.rint(numbers * np.float32(255.0 / top)).astype(np.uint8)
+    with np.errstate(all="ignore"):
+        numbers = np.nan_to_num(numbers * (255.0 / top), nan=0.0)
+    scaled: NDArray[np.uint8] = np.rint(np.clip(numbers, 0, 255)).astype(np.uint8)
     return scaled
