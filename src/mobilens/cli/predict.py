@@ -38,7 +38,6 @@ least one image was answered.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.formatter_class = _HelpFormatter
     parser.epilog = EPILOG
     parser.add_argument("file", metavar="FILE", help="model file (.onnx) or checkpoint")
     parser.add_argument(
@@ -56,10 +55,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=positive_int, metavar="N", help="threads to use (default: every core)"
     )
-
-
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Show defaults, and keep the lines of the epilog."""
 
 
 def run(args: argparse.Namespace) -> int:
