@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from mobilens.cli import main
-from mobilens.spec.task import Preprocessing, TaskSpec
 
 
 def write_photos(root: Path, counts: dict[str, int], level: dict[str, int]) -> Path:
@@ -99,33 +98,45 @@ def test_data_that_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert err.startswith(f"mobilens check: {tmp_path} holds 1 images and no class folders\n")
 
 
-class Brightness:
-    """Answers by the mean grey, as a net that has learnt well would."""
+@pytest.fixture
+def coloured(tmp_path: Path) -> Path:
+    """Reddish, greenish and bluish pictures, for the toy model."""
+    rng = np.random.default_rng(0)
+    for channel, label in enumerate(("red", "green", "blue")):
+        (tmp_path / "coloured" / label).mkdir(parents=True)
+        for index in range(15):
+            pixels = rng.integers(0, 80, (8, 8, 3), np.uint8)
+            pixels[:, :, channel] += 120
+            picture = Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC)
+            picture.save(tmp_path / "coloured" / label / f"{index:02}.png")
+    return tmp_path / "coloured"
 
-    task = TaskSpec("classify", ("light", "dark"), Preprocessing(size=(8, 8), resize="squash"))
 
-    def forward(self, pixels):
-        light = pixels.mean((1, 2, 3)) / 255
-        return {"probabilities": np.stack([light, 1 - light], 1).astype(np.float32)}
-
-
-def test_a_model_finds_wrong_labels(
-    photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    monkeypatch.setattr("mobilens.cli.models.open_predictor", lambda _: Brightness())
-    darkest = min((photos / "dark").iterdir(), key=lambda path: np.mean(Image.open(path)))
-    darkest.rename(photos / "light/wrong.png")
-    assert main(["check", str(photos), "--model", "any.onnx", "--json"]) == 0
+def test_a_model_finds_wrong_labels(coloured: Path, toy: Path, capsys: pytest.CaptureFixture[str]):
+    Image.new("RGB", (64, 64), (255, 0, 0)).save(coloured / "blue" / "wrong.png")
+    (coloured / "green" / "damaged.png").write_bytes(b"no picture")
+    main(["check", str(coloured), "--model", str(toy), "--json"])
     findings = json.loads(capsys.readouterr().out)["findings"]
     suspects = next(one for one in findings if one["kind"] == "mislabelled")
-    assert suspects["items"][0]["paths"] == ["light/wrong.png"]
-    assert suspects["message"].endswith("of 120 that the model finds hard to believe")
+    assert suspects["message"] == "1 label of 46 that the model finds hard to believe"
+    assert suspects["items"] == [
+        {
+            "text": "blue/wrong.png: labelled blue (0 %), looks like red (100 %)",
+            "paths": ["blue/wrong.png"],
+        }
+    ]
 
 
-def test_a_model_of_other_classes(
-    photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_model_that_believes_every_label(
+    coloured: Path, toy: Path, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr("mobilens.cli.models.open_predictor", lambda _: Brightness())
-    (photos / "dark").rename(photos / "night")
-    assert main(["check", str(photos), "--model", "any.onnx"]) == 1
-    assert "has classes that the model does not know: night" in capsys.readouterr().err
+    main(["check", str(coloured), "--model", str(toy)])
+    assert "hard to believe" not in capsys.readouterr().out
+
+
+def test_a_model_of_other_classes(coloured: Path, toy: Path, capsys: pytest.CaptureFixture[str]):
+    (coloured / "red").rename(coloured / "scarlet")
+    assert main(["check", str(coloured), "--model", str(toy)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "has classes that the model does not know: scarlet" in err

@@ -6,7 +6,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mobilens.data.dataset import Dataset, load_split, load_splits
@@ -41,12 +41,14 @@ def test_class_order_by_example():
     assert order_classes(given_order) == expected
 
 
+@settings(deadline=None)
 @given(st.lists(names | natural_names, max_size=20), st.randoms(use_true_random=False))
 def test_class_order_does_not_depend_on_the_listing(found: list[str], rng: random.Random):
     shuffled = rng.sample(found, len(found))
     assert order_classes(shuffled) == order_classes(found)
 
 
+@settings(deadline=None)
 @given(names | natural_names, names | natural_names, names | natural_names)
 @example("1", "01", "001")
 @example("straße", "STRASSE", "strasse")
@@ -57,6 +59,7 @@ def test_class_order_is_total(a: str, b: str, c: str):
         assert class_key(a) < class_key(c)
 
 
+@settings(deadline=None)
 @given(st.lists(names | natural_names, max_size=20))
 def test_class_order_is_the_same_for_names_as_macos_stores_them(found: list[str]):
     decomposed = [unicodedata.normalize("NFD", name) for name in found]
@@ -90,6 +93,7 @@ def part_of(sizes: dict[str, int]) -> Part:
     return Part(None, root, tuple(files))
 
 
+@settings(deadline=None)
 @given(class_sizes, st.floats(0.01, 0.99), st.integers(0, 5))
 def test_hold_out_is_complete_disjoint_and_fair(sizes: dict[str, int], share: float, seed: int):
     part = part_of(sizes)
@@ -102,6 +106,7 @@ def test_hold_out_is_complete_disjoint_and_fair(sizes: dict[str, int], share: fl
         assert abs(held - size * share) <= 1
 
 
+@settings(deadline=None)
 @given(class_sizes, st.randoms(use_true_random=False))
 def test_hold_out_does_not_depend_on_listing_or_place(sizes: dict[str, int], rng: random.Random):
     part = part_of(sizes)
@@ -117,6 +122,7 @@ def test_hold_out_does_not_depend_on_listing_or_place(sizes: dict[str, int], rng
     assert {path.relative_to("elsewhere") for path, _ in hold_out(moved)[1].files} == here
 
 
+@settings(deadline=None)
 @given(class_sizes, class_sizes)
 def test_other_classes_do_not_change_what_is_held_out(
     sizes: dict[str, int], others: dict[str, int]
@@ -126,6 +132,7 @@ def test_other_classes_do_not_change_what_is_held_out(
     assert held <= set(hold_out(part_of(added))[1].files)
 
 
+@settings(deadline=None)
 @given(st.integers(2, 40))
 def test_one_more_file_changes_the_side_of_one_other_at_most(size: int):
     before = set(hold_out(part_of({"a": size}))[1].files)

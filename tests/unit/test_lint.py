@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
@@ -279,6 +279,7 @@ thumbnails = st.integers(0, 10_000).map(
 )
 
 
+@settings(deadline=None)
 @given(thumbnails, thumbnails)
 def test_similarity_is_one_with_itself_and_in_bounds(one, other):
     pairs = aligned_similarity(np.stack([one, one, other]), np.stack([one, other, one]))
@@ -286,6 +287,7 @@ def test_similarity_is_one_with_itself_and_in_bounds(one, other):
     assert np.all((pairs >= -1) & (pairs <= 1 + 1e-5))
 
 
+@settings(deadline=None)
 @given(thumbnails, st.integers(-3, 3), st.integers(-3, 3))
 def test_similarity_allows_small_shifts(one, down: int, right: int):
     wide = np.pad(one, 3, mode="wrap")
@@ -336,6 +338,7 @@ def test_suspects_by_example():
     assert suspects[0].likely_probability == pytest.approx(0.9)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 30), st.integers(2, 5))
 def test_suspects_contradict_their_label(seed: int, count: int, num_classes: int):
     rng = np.random.default_rng(seed)

@@ -37,9 +37,9 @@ def run(args: argparse.Namespace) -> int:
 
     source = args.data if len(args.data) > 1 else args.data[0]
     splits = load_splits(source)
-    report = check_splits(splits, progress=progress)
-    if args.model:
-        report = report.with_findings(_mislabelled(args.model, source))
+    # First, so that a model of other classes is refused at once.
+    suspects = _mislabelled(args.model, source) if args.model else []
+    report = check_splits(splits, progress=progress).with_findings(suspects)
     if args.json:
         print_json({"data": " ".join(args.data)} | report.to_json())
     else:
