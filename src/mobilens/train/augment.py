@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mobilens.errors import SpecError
 from mobilens.train.trivial_augment import trivial_augment
 
 Draws = NDArray[np.float32]
@@ -42,6 +43,19 @@ class Augmentation:
     random_erasing: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
+
+    def __post_init__(self) -> None:
+        low, high = self.crop_scale
+        if not 0 < low <= high <= 1:
+            raise SpecError(f"crop_scale is {low}, {high}", expected="above 0, rising, up to 1")
+        narrow, wide = self.crop_ratio
+        if not 0 < narrow <= wide:
+            raise SpecError(f"crop_ratio is {narrow}, {wide}", expected="above 0, rising")
+        if not 0 <= self.random_erasing <= 1:
+            raise SpecError(f"random_erasing is {self.random_erasing}", expected="0 to 1")
+        for name in ("mixup", "cutmix"):
+            if not getattr(self, name) >= 0:
+                raise SpecError(f"{name} is {getattr(self, name)}", expected="0 or more")
 
 
 def epoch_draws(num_images: int, seed: int, epoch: int) -> Draws:

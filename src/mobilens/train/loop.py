@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mobilens.errors import DataError, MobilensError
+from mobilens.observer import Observer
 from mobilens.tasks import TorchTask
 from mobilens.tasks.normalise import Normalise
 from mobilens.train.augment import Draws, augment_batch, epoch_draws, mix_batch, random_crop
@@ -26,21 +26,7 @@ from mobilens.train.optim import WeightAverage, build_optimizer, lr_factor
 from mobilens.train.recipe import Recipe
 from mobilens.train.state import Progress, load_state, save_state
 
-T = TypeVar("T")
-
 EVAL_BATCH_SIZE = 64
-
-
-class Observer(Protocol):
-    """Who watches a run."""
-
-    def say(self, text: str) -> None:
-        """Take a line for a person."""
-        ...
-
-    def progress(self, items: Iterable[T], total: int, label: str) -> Iterable[T]:
-        """Pass items on, showing how far it is."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -186,14 +172,13 @@ def _train_epoch(
     total = 0.0
     label = f"epoch {epoch + 1}/{recipe.epochs}"
     for step, batch in enumerate(observer.progress(batches, run.steps, label)):
-        factor = lr_factor(recipe, epoch + step / run.steps)
+        # In the middle of the step: neither the first step nor the last is at rate zero.
+        factor = lr_factor(recipe, epoch + (step + 0.5) / run.steps)
         for group, lr in zip(optimizer.param_groups, highest, strict=True):
             group["lr"] = lr * factor
         loss = batch_loss(run, net, batch, draws)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        if recipe.clip_norm:
-            nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
         optimizer.step()
         progress.step += 1
         average.update(run.net, progress.step)

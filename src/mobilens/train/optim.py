@@ -9,12 +9,15 @@ from torch import Tensor, nn
 
 from mobilens.train.recipe import Recipe
 
+# Of the squared gradients' average, in every recipe published for MobileNets.
+RMSPROP_DECAY = 0.9
+
 
 def parameter_groups(net: nn.Module, head: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
     """Split parameters by what decays and by learning rate.
 
     Depthwise filters have few weights and no redundancy: decaying them costs accuracy
-    (MobileNetV1, section 3.2), so by default they do not decay, nor do norms and biases.
+    (MobileNetV1, section 3.2), so by default they do not decay. Norms and biases never do.
 
     Args:
         net: The whole net.
@@ -30,7 +33,7 @@ def parameter_groups(net: nn.Module, head: nn.Module, recipe: Recipe) -> list[di
             elif isinstance(module, (nn.Conv2d, nn.Linear)) and name == "weight":
                 decays = True
             else:
-                decays = recipe.decay_norm_and_bias
+                decays = False
             groups.setdefault((decays, id(parameter) in in_head), []).append(parameter)
     return [
         {
@@ -47,14 +50,15 @@ def build_optimizer(net: nn.Module, head: nn.Module, recipe: Recipe) -> torch.op
     groups = parameter_groups(net, head, recipe)
     match recipe.optimizer:
         case "adamw":
-            return torch.optim.AdamW(groups, lr=recipe.lr, eps=recipe.optimizer_eps)
+            betas = (recipe.momentum, 0.999)
+            return torch.optim.AdamW(groups, lr=recipe.lr, betas=betas, eps=recipe.optimizer_eps)
         case "sgd":
             return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=True)
         case "rmsprop":
             return torch.optim.RMSprop(
                 groups,
                 lr=recipe.lr,
-                alpha=recipe.rmsprop_decay,
+                alpha=RMSPROP_DECAY,
                 eps=recipe.optimizer_eps,
                 momentum=recipe.momentum,
             )
@@ -76,8 +80,6 @@ def lr_factor(recipe: Recipe, epoch: float) -> float:
             return 0.5 * (1 + math.cos(math.pi * done))
         case "step":
             return math.pow(recipe.gamma, math.floor(epoch / recipe.gamma_epochs))
-        case "exponential":
-            return math.pow(recipe.gamma, epoch / recipe.gamma_epochs)
 
 
 class WeightAverage:

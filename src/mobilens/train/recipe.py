@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mobilens.errors import SpecError, UnknownNameError
-from mobilens.nn.init import InitScheme
 from mobilens.spec import codec
 from mobilens.train.augment import Augmentation
 
@@ -21,16 +22,15 @@ class Recipe:
         batch_size: Images a step, over all processes.
         optimizer: ``"adamw"``, ``"sgd"`` (Nesterov) or ``"rmsprop"``.
         lr: Highest learning rate.
-        momentum: Of SGD and RMSProp.
-        rmsprop_decay: Of the squared gradients' average.
-        optimizer_eps: Added to AdamW's and RMSProp's denominator.
+        momentum: Of SGD and RMSProp; AdamW's first beta.
+        optimizer_eps: Added to AdamW's and RMSProp's denominator. TensorFlow's RMSProp adds it
+            under the root, so its published values stand here as their root.
         weight_decay: Decoupled for AdamW, added to the gradient for the others.
-        decay_depthwise: Whether depthwise filters decay too.
-        decay_norm_and_bias: Whether scales, shifts and biases decay too.
-        schedule: ``"cosine"`` to zero; ``"step"`` and ``"exponential"`` multiply by ``gamma``
-            every ``gamma_epochs``, in stairs or smoothly.
-        gamma: Factor of the step and exponential schedules.
-        gamma_epochs: Epochs between factors.
+        decay_depthwise: Whether depthwise filters decay too; norms and biases never do.
+        schedule: ``"cosine"`` to zero; ``"step"`` multiplies by ``gamma`` every ``gamma_epochs``,
+            which is exponential decay in stairs.
+        gamma: Factor of a step.
+        gamma_epochs: Epochs between steps.
         warmup_epochs: Epochs over which the rate rises from zero.
         head_epochs: Epochs of the new head alone on frozen features, before all of it; 0 for none.
         backbone_lr_scale: Learning rate of the backbone over that of the head.
@@ -38,10 +38,10 @@ class Recipe:
         ema_epochs: Time constant of the weights' moving average, in epochs; 0 for none.
         dropout: Before the classifier; None for the paper's.
         bn_momentum: Weight of a new batch in BatchNorm's running statistics.
-        init: Weights before training, where none are loaded.
+        init_std: Deviation of convolutions' weights before training, a normal distribution cut at
+            two of it; None sets each by its fan-out. Where weights are loaded, they stay.
         balance: ``"weights"`` weights rare classes more in the loss, ``"auto"`` only when the
             largest class is more than three times the smallest, ``"none"`` never.
-        clip_norm: Largest norm of the gradient; 0 for no limit.
         augmentation: What is done to images.
     """
 
@@ -51,12 +51,10 @@ class Recipe:
     optimizer: Literal["adamw", "sgd", "rmsprop"] = "adamw"
     lr: float = 1e-3
     momentum: float = 0.9
-    rmsprop_decay: float = 0.9
     optimizer_eps: float = 1e-8
     weight_decay: float = 0.02
     decay_depthwise: bool = False
-    decay_norm_and_bias: bool = False
-    schedule: Literal["cosine", "step", "exponential"] = "cosine"
+    schedule: Literal["cosine", "step"] = "cosine"
     gamma: float = 0.1
     gamma_epochs: float = 1.0
     warmup_epochs: float = 1.0
@@ -66,18 +64,20 @@ class Recipe:
     ema_epochs: float = 2.0
     dropout: float | None = None
     bn_momentum: float = 0.1
-    init: InitScheme = "kaiming"
+    init_std: float | None = None
     balance: Literal["auto", "weights", "none"] = "auto"
-    clip_norm: float = 0.0
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "lr"):
+        for name in ("epochs", "batch_size", "lr", "optimizer_eps", "gamma", "gamma_epochs"):
             if not getattr(self, name) > 0:
                 raise SpecError(f"{name} is {getattr(self, name)}", expected="above 0")
-        for name in ("weight_decay", "warmup_epochs", "head_epochs", "ema_epochs", "clip_norm"):
+        for name in ("weight_decay", "warmup_epochs", "head_epochs", "ema_epochs"):
             if not getattr(self, name) >= 0:
                 raise SpecError(f"{name} is {getattr(self, name)}", expected="0 or more")
+        for name in ("momentum", "label_smoothing", "bn_momentum", "backbone_lr_scale"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SpecError(f"{name} is {getattr(self, name)}", expected="0 to 1")
 
     def to_json(self) -> dict[str, Any]:
         """Give JSON values that ``from_json`` reads back unchanged."""
@@ -112,7 +112,16 @@ def _scratch() -> Recipe:
     )
 
 
-RECIPES = {"transfer": _transfer, "scratch": _scratch}
+# A name that stands for a module is a function of that name in it.
+RECIPES: dict[str, Callable[[], Recipe] | str] = {
+    "transfer": _transfer,
+    "scratch": _scratch,
+    "mobilenet_v1": "mobilens.train.papers",
+    "mobilenet_v2": "mobilens.train.papers",
+    "mobilenet_v3": "mobilens.train.papers",
+    "mobilenet_v4_conv_small": "mobilens.train.papers",
+    "torchvision": "mobilens.train.papers",
+}
 
 
 def build_recipe(name: str) -> Recipe:
@@ -123,4 +132,7 @@ def build_recipe(name: str) -> Recipe:
     """
     if name not in RECIPES:
         raise UnknownNameError.among("recipe", name, RECIPES)
-    return RECIPES[name]()
+    found = RECIPES[name]
+    if isinstance(found, str):
+        found = getattr(importlib.import_module(found), name)
+    return found()

@@ -6,10 +6,9 @@ import copy
 import hashlib
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +26,7 @@ from mobilens.nn.weights import (
     load_pretrained,
     recover_batchnorm,
 )
+from mobilens.observer import Observer, SilentObserver
 from mobilens.spec.model import ModelSpec
 from mobilens.spec.task import Preprocessing, TaskSpec
 from mobilens.tasks import TorchTask, torch_task
@@ -35,13 +35,11 @@ from mobilens.train.augment import epoch_draws
 from mobilens.train.cache import PixelCache, Skipped, read_all
 from mobilens.train.distributed import World, joined_world, local_device
 from mobilens.train.head_start import train_head
-from mobilens.train.loop import EVAL_BATCH_SIZE, Fit, Observer, TrainData, batch_loss, fit, score
+from mobilens.train.loop import EVAL_BATCH_SIZE, Fit, TrainData, batch_loss, fit, score
 from mobilens.train.recipe import Recipe
 from mobilens.train.settings import TrainSettings
 from mobilens.train.state import STATE_FILE
 from mobilens.vision.image import load_prepared, load_short_side, prepare
-
-T = TypeVar("T")
 
 BEST_FILE = "best.safetensors"
 SETTINGS_FILE = "recipe.json"
@@ -110,7 +108,7 @@ def run_training(settings: TrainSettings, folder: Path, observer: Observer) -> T
     folder.mkdir(parents=True, exist_ok=True)
     with joined_world(device) as world:
         if not world.leads:
-            observer = _Silent()
+            observer = SilentObserver()
         return _run(settings, folder, observer, device, world)
 
 
@@ -179,17 +177,6 @@ def _run(
         weights=weights.name if weights else None,
         world=world,
     )
-
-
-class _Silent:
-    """Watches without a word, so that one process speaks for all."""
-
-    def say(self, text: str) -> None:
-        """Say nothing."""
-
-    def progress(self, items: Iterable[T], total: int, label: str) -> Iterable[T]:  # noqa: ARG002
-        """Pass items on."""
-        return items
 
 
 def _find_weights(
@@ -275,7 +262,7 @@ def _build_net(
     net = task.build_net(model)
     assert isinstance(net, MobileNet)
     if weights is None:
-        init_weights(net, recipe.init)
+        init_weights(net, recipe.init_std)
     else:
         apply_pretrained(net, weights)
     for module in net.modules():

@@ -1,0 +1,69 @@
+"""Recipes: looked up by name, checked, written and read."""
+
+import dataclasses
+
+import pytest
+
+from mobilens.errors import SpecError, UnknownNameError
+from mobilens.train.augment import Augmentation
+from mobilens.train.recipe import RECIPES, Recipe, build_recipe
+
+
+def test_an_unknown_name_lists_the_known_and_the_nearest():
+    with pytest.raises(UnknownNameError) as error:
+        build_recipe("transfr")
+    assert str(error.value) == (
+        f"no recipe is named 'transfr'\n  expected: one of {', '.join(RECIPES)}\n  try: transfer"
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("epochs", 0, "epochs is 0\n  expected: above 0"),
+        ("batch_size", -1, "batch_size is -1\n  expected: above 0"),
+        ("lr", 0.0, "lr is 0.0\n  expected: above 0"),
+        ("lr", float("nan"), "lr is nan\n  expected: above 0"),
+        ("gamma_epochs", 0.0, "gamma_epochs is 0.0\n  expected: above 0"),
+        ("weight_decay", -0.1, "weight_decay is -0.1\n  expected: 0 or more"),
+        ("head_epochs", -1, "head_epochs is -1\n  expected: 0 or more"),
+        ("label_smoothing", 1.5, "label_smoothing is 1.5\n  expected: 0 to 1"),
+        ("bn_momentum", -0.1, "bn_momentum is -0.1\n  expected: 0 to 1"),
+    ],
+)
+def test_impossible_numbers_are_refused(field, value, message):
+    with pytest.raises(SpecError) as error:
+        Recipe("odd", **({"epochs": 1} | {field: value}))
+    assert str(error.value) == message
+
+
+def test_json_keeps_everything():
+    recipe = Recipe(
+        "mine", epochs=3, lr=0.1, dropout=0.0, augmentation=Augmentation((0.5, 0.9), mixup=0.3)
+    )
+    assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+def test_json_with_an_unknown_field_is_refused():
+    value = build_recipe("transfer").to_json() | {"nesterov": True}
+    with pytest.raises(SpecError, match="nesterov"):
+        Recipe.from_json(value)
+
+
+def test_json_with_a_wrong_type_is_refused():
+    value = build_recipe("transfer").to_json() | {"optimizer": "lion"}
+    with pytest.raises(SpecError, match="optimizer"):
+        Recipe.from_json(value)
+
+
+def test_augmentation_is_checked_when_read():
+    value = build_recipe("transfer").to_json()
+    value["augmentation"]["crop_scale"] = [0.9, 0.1]
+    with pytest.raises(SpecError, match="crop_scale"):
+        Recipe.from_json(value)
+
+
+def test_a_recipe_is_a_value():
+    assert build_recipe("scratch") == build_recipe("scratch")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        build_recipe("scratch").lr = 1.0
