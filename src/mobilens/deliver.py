@@ -8,15 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from mobilens.data.lint import Finding, find_mislabelled, lint
-from mobilens.evaluate import Evaluation, SkippedFile
+from mobilens.data.lint import Finding, check_splits
+from mobilens.evaluate import Evaluation, SkippedFile, label_suspects
 from mobilens.export.bundle import Exported, export_checkpoint
 from mobilens.nn.checkpoint import Checkpoint
+from mobilens.observer import Observer
 from mobilens.report import Epoch, LatencyRow, ModelFile, RunReport, write_report
 from mobilens.runtime.benchmark import BenchmarkReport, Configuration, benchmark
-from mobilens.train.loop import Observer
 from mobilens.train.run import TrainResult
 from mobilens.vision.files import FileResult
 
@@ -136,16 +134,5 @@ def _findings(
     result: TrainResult, evaluation: Evaluation, observer: Observer
 ) -> tuple[Finding, ...]:
     """What the check of the data says, now that a model can doubt labels too."""
-    splits = result.splits
-    total = len(splits.train) + len(splits.val) + len(splits.test or ())
-    report = lint(
-        splits, progress=lambda photos: observer.progress(photos, total, "checking the data")
-    )
-    dataset = evaluation.dataset
-    suspects = find_mislabelled(
-        [dataset.name_of(sample) for sample in evaluation.samples],
-        dataset.class_names,
-        np.stack([vars(prediction)["probabilities"] for prediction in evaluation.predictions]),
-        np.array([sample.target for sample in evaluation.samples]),
-    )
-    return report.with_findings(suspects).findings
+    report = check_splits(result.splits, progress=observer.progress)
+    return report.with_findings(label_suspects(evaluation)).findings

@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from mobilens.data.dataset import Dataset, Sample
+from mobilens.data.lint import Finding, find_mislabelled
 from mobilens.data.listing import split_named
-from mobilens.errors import DataError
+from mobilens.errors import DataError, UsageError
+from mobilens.vision.classification import ClassificationPrediction
 from mobilens.vision.files import FileResult, predict_files
 from mobilens.vision.predictor import Predictor
 from mobilens.vision.tasks import Mistake, Prediction, Scores, task_vision
@@ -154,6 +158,26 @@ def evaluate(
         wrong=tuple(sorted(wrong, key=lambda one: -one.mistake.severity)),
         skipped=tuple(skipped),
         seconds=seconds,
+    )
+
+
+def label_suspects(evaluation: Evaluation) -> list[Finding]:
+    """Give the labels that the answers contradict with more than the model's usual confidence.
+
+    Raises:
+        UsageError: The model does not classify.
+    """
+    probabilities = []
+    for prediction in evaluation.predictions:
+        if not isinstance(prediction, ClassificationPrediction):
+            raise UsageError("the model does not classify", expected="a model that classifies")
+        probabilities.append(prediction.probabilities)
+    dataset = evaluation.dataset
+    return find_mislabelled(
+        [dataset.name_of(sample) for sample in evaluation.samples],
+        dataset.class_names,
+        np.stack(probabilities),
+        np.array([sample.target for sample in evaluation.samples]),
     )
 
 

@@ -3,8 +3,9 @@ import json
 import pytest
 
 from mobilens.cli import main
-from mobilens.cli.terminal import TerminalObserver, print_json, progress, table
+from mobilens.cli.terminal import print_json, progress, table
 from mobilens.errors import MobilensError, UnknownNameError
+from mobilens.observer import TerminalObserver
 
 
 def test_numbers_to_the_right_words_to_the_left():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from mobilens.cli.terminal import print_json, progress, table
+from mobilens.cli.arguments import data_source
+from mobilens.cli.terminal import print_json, table
+from mobilens.observer import TerminalObserver
 
 if TYPE_CHECKING:
     from mobilens.data.lint import Finding, LintReport
@@ -32,50 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check and print; the exit code is 1 if something would spoil a result."""
-    from mobilens.data.dataset import load_splits
-    from mobilens.data.lint import check_splits
+    from mobilens.api import check
 
-    source = args.data if len(args.data) > 1 else args.data[0]
-    splits = load_splits(source)
-    # First, so that a model of other classes is refused at once.
-    suspects = _mislabelled(args.model, source) if args.model else []
-    report = check_splits(splits, progress=progress).with_findings(suspects)
+    report = check(data_source(args.data), model=args.model, observer=TerminalObserver())
     if args.json:
         print_json({"data": " ".join(args.data)} | report.to_json())
     else:
         print(_text(" ".join(args.data), report))
     return 1 if report.has_problems else 0
-
-
-def _mislabelled(model: str, source: str | list[str]) -> list[Finding]:
-    """Ask a model about every image that can be read."""
-    import numpy as np
-
-    from mobilens.cli.models import open_predictor
-    from mobilens.data.dataset import load_split
-    from mobilens.data.lint import find_mislabelled
-    from mobilens.errors import UsageError
-    from mobilens.vision.classification import ClassificationPrediction
-    from mobilens.vision.files import predict_files
-
-    predictor = open_predictor(model)
-    dataset = load_split(source, "all", predictor.task.class_names)
-    results = predict_files(predictor, (sample.path for sample in dataset.samples))
-    names, targets, probabilities = [], [], []
-    answered = progress(results, total=len(dataset), label="predict")
-    for sample, result in zip(dataset.samples, answered, strict=True):
-        if result.prediction is None:
-            continue
-        if not isinstance(result.prediction, ClassificationPrediction):
-            raise UsageError(f"{model} does not classify", expected="a model that classifies")
-        names.append(dataset.name_of(sample))
-        targets.append(sample.target)
-        probabilities.append(result.prediction.probabilities)
-    if not names:
-        return []
-    return find_mislabelled(
-        names, dataset.class_names, np.stack(probabilities), np.asarray(targets)
-    )
 
 
 def _text(name: str, report: LintReport) -> str:

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mobilens.cli.folders import free_folder
-from mobilens.cli.terminal import TerminalObserver, say, table
+from mobilens.cli.terminal import say, table
+from mobilens.observer import TerminalObserver
 
 if TYPE_CHECKING:
     from mobilens.train.recipe import Recipe
@@ -25,12 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the digits, train, export, verify, predict, and say how to do it with own photos."""
-    from mobilens.cli.extras import require_train_extra
+    from mobilens.extras import require_train_extra
 
     require_train_extra("the demo")
     from mobilens.deliver import deliver
     from mobilens.demo import write_photos
     from mobilens.runtime.verify import verify_bundle
+    from mobilens.train.folder import free_folder
     from mobilens.train.run import run_training
     from mobilens.train.settings import TrainSettings
 

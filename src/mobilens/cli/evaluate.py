@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mobilens.cli.arguments import positive_int
-from mobilens.cli.terminal import print_json, progress, say, table
+from mobilens.cli.arguments import data_source, positive_int
+from mobilens.cli.terminal import print_json, say, table
+from mobilens.observer import TerminalObserver
 
 if TYPE_CHECKING:
     from mobilens.evaluate import Evaluation
@@ -42,24 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print, and draw the worst mistakes if asked."""
-    from mobilens.cli.models import open_predictor
-    from mobilens.data.dataset import load_split
-    from mobilens.evaluate import evaluate
+    from mobilens.api import evaluate
 
-    predictor = open_predictor(args.model, threads=args.threads)
-    source = args.data if len(args.data) > 1 else args.data[0]
-    dataset = load_split(source, args.split, predictor.task.class_names)
-    if dataset.split == "all" and args.split == "val":
-        say(
-            f"no validation part: all {len(dataset):,} images are measured; "
-            "any that the model was trained on flatter the result"
-        )
     evaluation = evaluate(
-        predictor,
-        dataset,
+        args.model,
+        data_source(args.data),
+        split=args.split,
         batch_size=args.batch_size,
         threads=args.threads,
-        progress=lambda results: progress(results, total=len(dataset), label="evaluate"),
+        observer=TerminalObserver(),
     )
     if args.grid:
         _write_grid(args.grid, evaluation)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mobilens.cli.terminal import print_json, progress
+from mobilens.cli.arguments import data_source
+from mobilens.cli.terminal import print_json
+from mobilens.observer import TerminalObserver
 
 if TYPE_CHECKING:
-    from mobilens.data.dataset import Dataset
     from mobilens.export.bundle import Exported
-    from mobilens.nn.checkpoint import Checkpoint
-    from mobilens.vision.files import FileResult
 
 TARGETS = ("onnx",)
 
@@ -39,42 +37,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export, prove, print."""
-    from mobilens.cli.extras import require_train_extra
+    from mobilens.api import export
 
-    require_train_extra("exporting")
-    from mobilens.export.bundle import export_checkpoint
-    from mobilens.nn.checkpoint import Checkpoint
-
-    checkpoint = Checkpoint.load(args.checkpoint)
-    dataset = None if args.no_data else _dataset(args, checkpoint)
-
-    def watched(results: Iterable[FileResult]) -> Iterable[FileResult]:
-        return progress(results, total=len(dataset or ()), label="proving the model file")
-
-    out = args.out or args.checkpoint.with_name("model.onnx")
-    exported = export_checkpoint(checkpoint, out, dataset, progress=watched)
+    exported = export(
+        args.checkpoint,
+        args.out,
+        data=data_source(args.data) if args.data else None,
+        measure=not args.no_data,
+        observer=TerminalObserver(),
+    )
     if args.json:
         print_json(_json(exported))
     else:
         print(_text(exported))
     return 0
-
-
-def _dataset(args: argparse.Namespace, checkpoint: Checkpoint) -> Dataset:
-    from mobilens.data.dataset import load_split, load_splits
-    from mobilens.errors import DataError, UsageError
-
-    names = checkpoint.task.class_names
-    if args.data:
-        return load_split(args.data if len(args.data) > 1 else args.data[0], "val", names)
-    source = checkpoint.provenance.get("settings", {}).get("source")
-    remedy = "--data VALIDATION, or --no-data for a file whose accuracy is not stated"
-    if not source:
-        raise UsageError(f"{args.checkpoint} does not say what it was trained with", remedy=remedy)
-    try:
-        return load_splits(source if len(source) > 1 else source[0]).val
-    except DataError as error:
-        raise DataError(error.given, expected=error.expected, remedy=remedy) from None
 
 
 def _json(exported: Exported) -> dict[str, object]:

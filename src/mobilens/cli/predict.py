@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Answer the images one after another; exit code 1 when none could be."""
     from mobilens.cli.image_paths import image_paths
-    from mobilens.cli.models import open_predictor
+    from mobilens.model import open_predictor
     from mobilens.vision.files import predict_files
 
     _keep_odd_names()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
+
+from mobilens.observer import TerminalObserver
 
 T = TypeVar("T")
 
 
 def say(text: str = "") -> None:
     """Print a line for a person to stderr, so that stdout stays for results."""
-    print(text, file=sys.stderr, flush=True)
+    TerminalObserver().say(text)
 
 
 def print_json(value: Any) -> None:
@@ -45,24 +46,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def progress(items: Iterable[T], *, total: int | None = None, label: str = "") -> Iterable[T]:
     """Show a bar with the time left on stderr, after two seconds, and only on a terminal."""
-    from tqdm import tqdm
-
-    bar: Iterable[T] = tqdm(
-        items, total=total, desc=label or None, disable=None, delay=2, leave=False
-    )
-    return bar
-
-
-class TerminalObserver:
-    """Shows a run on the terminal."""
-
-    def say(self, text: str) -> None:
-        """Print a line to stderr."""
-        say(text)
-
-    def progress(self, items: Iterable[T], total: int, label: str) -> Iterable[T]:
-        """Show a bar."""
-        return progress(items, total=total, label=label)
+    return TerminalObserver().progress(items, total, label)
 
 
 def _is_number(cell: str) -> bool:

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mobilens.cli.arguments import positive_float, positive_int
-from mobilens.cli.folders import free_folder
-from mobilens.cli.terminal import TerminalObserver, print_json
+from mobilens.cli.terminal import print_json
+from mobilens.observer import TerminalObserver
 
 if TYPE_CHECKING:
     from mobilens.deliver import Delivered
-    from mobilens.train.recipe import Recipe
     from mobilens.train.settings import TrainSettings
 
 
@@ -84,7 +83,7 @@ def _add_numbers(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, export, prove, report."""
-    from mobilens.cli.extras import require_train_extra
+    from mobilens.extras import require_train_extra
 
     require_train_extra("training")
     from mobilens.deliver import deliver
@@ -111,7 +110,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _fresh(args: argparse.Namespace) -> tuple[TrainSettings, Path]:
     from mobilens.errors import UsageError
-    from mobilens.train.settings import TrainSettings
+    from mobilens.train.folder import run_folder
+    from mobilens.train.settings import TrainSettings, find_recipe
 
     if not args.data:
         raise UsageError(
@@ -124,15 +124,10 @@ def _fresh(args: argparse.Namespace) -> tuple[TrainSettings, Path]:
             "several processes train, but no folder was named for them",
             expected="--out DIR, the same for all",
         )
-    folder = args.out or _new_folder(args.data[0], args.model)
-    if (folder / "last.safetensors").exists():
-        raise UsageError(
-            f"{folder} holds another run",
-            remedy=f"--resume {folder} to go on with it, or another --out",
-        )
+    folder = run_folder(args.out, args.data[0], args.model)
     settings = TrainSettings(
         source=tuple(args.data),
-        recipe=_recipe(args.recipe),
+        recipe=find_recipe(args.recipe) if args.recipe else None,
         epochs=args.epochs,
         batch_size=args.batch_size,
         lr=args.lr,
@@ -162,23 +157,6 @@ def _resumed(args: argparse.Namespace) -> tuple[TrainSettings, Path]:
             remedy=f"mobilens train --resume {args.resume}",
         )
     return TrainSettings.load(args.resume / "recipe.json"), args.resume
-
-
-def _recipe(name: str | None) -> Recipe | None:
-    from mobilens.train.recipe import build_recipe
-    from mobilens.train.settings import TrainSettings
-
-    if name is None:
-        return None
-    if name.endswith(".json"):
-        return TrainSettings.load(Path(name)).recipe
-    return build_recipe(name)
-
-
-def _new_folder(source: str, model: str) -> Path:
-    """``runs/photos-mobilenet_v3_small``, with a number behind it if that is taken."""
-    plain = "".join(c if c.isalnum() or c in "-_" else "-" for c in Path(source).resolve().stem)
-    return free_folder(Path("runs") / f"{plain.strip('-') or 'photos'}-{model}")
 
 
 def _text(delivered: Delivered) -> str:

@@ -121,3 +121,19 @@ class TrainSettings:
             raise DataError(f"there is no file {path}") from None
         except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read: {error}") from None
+
+
+def find_recipe(name: str | Path) -> Recipe:
+    """Give a recipe by its name, or that of another run by its ``recipe.json``.
+
+    Raises:
+        UnknownNameError: No such recipe.
+        DataError: No such file, or it cannot be read.
+        SpecError: The file holds no settings of a run.
+    """
+    if str(name).endswith(".json"):
+        recipe = TrainSettings.load(Path(name)).recipe
+        if recipe is None:
+            raise DataError(f"{name} names no recipe", expected="recipe.json of a run")
+        return recipe
+    return build_recipe(str(name))

@@ -1,10 +1,12 @@
-"""What a verb needs beyond the plain install."""
+"""What is needed beyond the plain install."""
 
 from __future__ import annotations
 
 import importlib.util
 
 from mobilens.errors import MissingExtraError
+
+TRAIN_MODULES = ("torch", "safetensors", "onnx", "onnxscript", "onnxslim", "jinja2")
 
 
 def require_train_extra(what: str) -> None:
@@ -16,6 +18,6 @@ def require_train_extra(what: str) -> None:
     Raises:
         MissingExtraError: A module of the extra is missing.
     """
-    for module in ("torch", "safetensors", "onnx", "onnxscript", "onnxslim", "jinja2"):
+    for module in TRAIN_MODULES:
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError.needed_for(what, "train", module)

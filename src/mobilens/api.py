@@ -1,0 +1,315 @@
+"""The verbs from Python; ``import mobilens`` shows them. The command line calls the same ones.
+
+Torch and its company are imported by the verbs that need them, when they run.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mobilens.data.dataset import Dataset, load_split, load_splits
+from mobilens.data.lint import Finding, LintReport, check_splits
+from mobilens.data.listing import Source
+from mobilens.errors import DataError, UsageError
+from mobilens.evaluate import Evaluation, label_suspects
+from mobilens.evaluate import evaluate as evaluate_predictor
+from mobilens.extras import require_train_extra
+from mobilens.model import Model, open_predictor
+from mobilens.observer import Observer, SilentObserver
+from mobilens.runtime.verify import VerificationReport, verify_bundle
+from mobilens.spec.zoo.mobilenet_v3 import WidthRule
+from mobilens.vision.files import FileResult
+
+if TYPE_CHECKING:
+    from mobilens.deliver import Delivered
+    from mobilens.export.bundle import Exported
+    from mobilens.nn.checkpoint import Checkpoint
+    from mobilens.train.recipe import Recipe
+    from mobilens.train.settings import TrainSettings
+
+
+def train(
+    data: Source,
+    *,
+    model: str = "mobilenet_v3_small",
+    width: float = 1.0,
+    width_rule: WidthRule = "paper",
+    resolution: int | None = None,
+    weights: str | Path = "auto",
+    recipe: str | Path | Recipe | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    minutes: float | None = None,
+    strict: bool = False,
+    offline: bool = False,
+    out: str | Path | None = None,
+    observer: Observer | None = None,
+) -> Delivered:
+    """Train a model on labelled photos; what comes back is proven and measured.
+
+    Args:
+        data: Folder of class folders, or of ``train`` and ``validation``; a CSV file; patterns.
+        model: One of ``list_models()``.
+        width: Width multiplier.
+        width_rule: ``"paper"`` or ``"torchvision"``; they differ for V3 only.
+        resolution: Input side, pixels; the paper's by default.
+        weights: ``"auto"``, ``"none"``, a name or a file.
+        recipe: Name, ``recipe.json`` of another run, or a ``Recipe``; ``"transfer"`` with weights
+            and ``"scratch"`` without by default.
+        epochs: In place of the recipe's; likewise the next two.
+        batch_size: Images a step.
+        lr: Highest learning rate.
+        seed: Of everything random.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
+        minutes: Cuts the epochs to fit into this time.
+        strict: Whether a file that does not decode is an error, instead of being skipped.
+        offline: Use no network for weights.
+        out: Folder for the results; a new one in ``runs`` by default.
+        observer: Is told of progress, such as ``mobilens.TerminalObserver()``.
+
+    Returns:
+        Where checkpoint, model file and report lie, and what the file reached.
+
+    Raises:
+        MissingExtraError: The [train] extra is not installed.
+        UsageError: A value is out of range, or ``out`` holds another run.
+        DataError: The data cannot be used.
+        WeightsError: The weights cannot be had or do not fit.
+        ExportError: The file does not answer as the checkpoint does.
+    """
+    require_train_extra("training")
+    from mobilens.train.folder import run_folder
+    from mobilens.train.settings import TrainSettings, find_recipe
+
+    source = _names(data)
+    settings = TrainSettings(
+        source=source,
+        recipe=find_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        model=model,
+        width=width,
+        width_rule=width_rule,
+        resolution=resolution,
+        weights=str(weights),
+        seed=seed,
+        device=device,
+        minutes=minutes,
+        strict=strict,
+        offline=offline,
+    )
+    folder = run_folder(out, source[0], model)
+    return _run(replace(settings, command=_command(settings, folder, recipe)), folder, observer)
+
+
+def resume(folder: str | Path, *, observer: Observer | None = None) -> Delivered:
+    """Go on with a run that was stopped or killed; the result is that of one in a single go.
+
+    Args:
+        folder: Folder of the run.
+        observer: Is told of progress.
+
+    Raises:
+        MissingExtraError: The [train] extra is not installed.
+        DataError: The folder holds no run, or its data has changed.
+    """
+    require_train_extra("training")
+    from mobilens.train.run import SETTINGS_FILE
+    from mobilens.train.settings import TrainSettings
+
+    return _run(TrainSettings.load(Path(folder) / SETTINGS_FILE), Path(folder), observer)
+
+
+def load(path: str | Path, *, threads: int | None = None) -> Model:
+    """Open a model file, or a checkpoint where torch is installed.
+
+    Args:
+        path: ``model.onnx`` or ``best.safetensors`` of a run.
+        threads: Threads for one answer and for decoding; every core by default.
+
+    Raises:
+        BundleError: The file is neither, or cannot be trusted.
+        MissingExtraError: A checkpoint, and torch is not installed.
+    """
+    return Model(path, threads=threads)
+
+
+def evaluate(
+    model: str | Path,
+    data: Source,
+    *,
+    split: str = "val",
+    batch_size: int = 32,
+    threads: int | None = None,
+    observer: Observer | None = None,
+) -> Evaluation:
+    """Measure a model file or a checkpoint on labelled photos.
+
+    Args:
+        model: Model file or checkpoint.
+        data: As for ``train``.
+        split: ``"val"``, ``"train"``, ``"test"`` or ``"all"``.
+        batch_size: Photos answered at once, 1 or more.
+        threads: Threads for one answer and for decoding; every core by default.
+        observer: Is told of progress.
+
+    Raises:
+        BundleError: The model cannot be trusted.
+        DataError: The data cannot be used, or has classes that the model does not know.
+    """
+    observer = observer or SilentObserver()
+    predictor = open_predictor(model, threads)
+    dataset = load_split(data, split, predictor.task.class_names)
+    if dataset.split == "all" and split == "val":
+        observer.say(
+            f"no validation part: all {len(dataset):,} images are measured; "
+            "any that the model was trained on flatter the result"
+        )
+    return evaluate_predictor(
+        predictor,
+        dataset,
+        batch_size=batch_size,
+        threads=threads,
+        progress=lambda results: observer.progress(results, len(dataset), "evaluate"),
+    )
+
+
+def export(
+    checkpoint: str | Path,
+    out: str | Path | None = None,
+    *,
+    data: Source | None = None,
+    measure: bool = True,
+    observer: Observer | None = None,
+) -> Exported:
+    """Turn a checkpoint into a model file whose answers are proven to be the same.
+
+    Args:
+        checkpoint: ``best.safetensors`` of a run.
+        out: Model file; ``model.onnx`` beside the checkpoint by default.
+        data: What to prove it on; the run's own validation data by default.
+        measure: False proves it on patterns alone and states no accuracy.
+        observer: Is told of progress.
+
+    Raises:
+        MissingExtraError: The [train] extra is not installed.
+        WeightsError: The file is no checkpoint.
+        DataError: The data cannot be used, or is not where it was.
+        ExportError: An answer differs from the checkpoint's; nothing is written.
+    """
+    require_train_extra("exporting")
+    from mobilens.export.bundle import export_checkpoint
+    from mobilens.nn.checkpoint import Checkpoint
+
+    watcher = observer or SilentObserver()
+    given = Checkpoint.load(Path(checkpoint))
+    dataset = _proof_data(given, checkpoint, data) if measure else None
+
+    def watched(results: Iterable[FileResult]) -> Iterable[FileResult]:
+        return watcher.progress(results, len(dataset or ()), "proving the model file")
+
+    path = Path(checkpoint).with_name("model.onnx") if out is None else Path(out)
+    return export_checkpoint(given, path, dataset, progress=watched)
+
+
+def verify(path: str | Path) -> VerificationReport:
+    """Prove a model file again: its manifest, every byte of it, and its golden answers.
+
+    Args:
+        path: Model file.
+
+    Raises:
+        BundleError: It is no model file of mobilens.
+        VerificationError: It does not hold what it promises; the message names what broke.
+    """
+    return verify_bundle(path)
+
+
+def check(
+    data: Source, *, model: str | Path | None = None, observer: Observer | None = None
+) -> LintReport:
+    """Look for what would spoil a result: unreadable, duplicate, leaking, too few, mislabelled.
+
+    Args:
+        data: As for ``train``.
+        model: Model file or checkpoint whose doubts about labels are listed too.
+        observer: Is told of progress.
+
+    Raises:
+        DataError: The data cannot be used, or has classes that the model does not know.
+    """
+    observer = observer or SilentObserver()
+    splits = load_splits(data)
+    # First, so that a model of other classes is refused at once.
+    suspects = _mislabelled(model, data, observer) if model else []
+    return check_splits(splits, progress=observer.progress).with_findings(suspects)
+
+
+def _run(settings: TrainSettings, folder: Path, observer: Observer | None) -> Delivered:
+    from mobilens.deliver import deliver
+    from mobilens.train.run import run_training
+
+    if "RANK" in os.environ:
+        raise UsageError(
+            "several processes train together",
+            expected="one process from Python",
+            remedy="torchrun --nproc-per-node 2 -m mobilens train DATA --out DIR",
+        )
+    observer = observer or SilentObserver()
+    return deliver(run_training(settings, folder, observer), observer)
+
+
+def _names(data: Source) -> tuple[str, ...]:
+    return (str(data),) if isinstance(data, (str, Path)) else tuple(map(str, data))
+
+
+def _command(settings: TrainSettings, folder: Path, recipe: str | Path | Recipe | None) -> str:
+    """The command line that does the same, for the record."""
+    words = ["mobilens", "train", *settings.source]
+    plain = type(settings)(settings.source)
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        option = "--" + field.name.replace("_", "-")
+        if field.name in ("source", "recipe", "command") or value == getattr(plain, field.name):
+            continue
+        words += [option] if value is True else [option, str(value)]
+    if recipe is not None:
+        # Every recipe is in the folder at the end of the run, one without a name too.
+        named = isinstance(recipe, (str, Path))
+        words += ["--recipe", str(recipe if named else folder / "recipe.json")]
+    return shlex.join([*words, "--out", str(folder)])
+
+
+def _proof_data(checkpoint: Checkpoint, path: str | Path, data: Source | None) -> Dataset:
+    """What a checkpoint's file is measured on: data that is given, or its own."""
+    if data is not None:
+        return load_split(data, "val", checkpoint.task.class_names)
+    remedy = "name validation data (--data), or let no accuracy be stated (--no-data)"
+    source = checkpoint.provenance.get("settings", {}).get("source")
+    if not source:
+        raise UsageError(f"{path} does not say what it was trained with", remedy=remedy)
+    try:
+        return load_splits(source if len(source) > 1 else source[0]).val
+    except DataError as error:
+        raise DataError(error.given, expected=error.expected, remedy=remedy) from None
+
+
+def _mislabelled(model: str | Path, data: Source, observer: Observer) -> list[Finding]:
+    """Ask a model about every image that can be read."""
+    predictor = open_predictor(model)
+    dataset = load_split(data, "all", predictor.task.class_names)
+    evaluation = evaluate_predictor(
+        predictor,
+        dataset,
+        progress=lambda results: observer.progress(results, len(dataset), "predict"),
+    )
+    return label_suspects(evaluation)

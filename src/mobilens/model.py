@@ -1,0 +1,145 @@
+"""A model file or a checkpoint, opened: photos in, answers out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mobilens.errors import MissingExtraError, UsageError
+from mobilens.spec.task import TaskSpec
+from mobilens.vision.files import FileResult, predict_files
+from mobilens.vision.image import load_prepared, prepare, prepare_pillow
+from mobilens.vision.predictor import Pixels, Predictor
+from mobilens.vision.tasks import task_vision
+
+Photo = str | Path | bytes | Image.Image | NDArray[np.uint8]
+
+
+def open_predictor(path: str | Path, threads: int | None = None) -> Predictor:
+    """Open an exported model file, or a checkpoint where torch is installed.
+
+    Args:
+        path: ``.onnx`` file written by ``mobilens export``, or ``.safetensors`` checkpoint.
+        threads: Threads that one answer may use; the engine's choice by default.
+
+    Raises:
+        BundleError: The file is neither, or cannot be trusted.
+        MissingExtraError: A checkpoint, and torch is not installed.
+    """
+    if Path(path).suffix.lower() == ".safetensors":
+        return _open_checkpoint(Path(path), threads)
+    from mobilens.runtime.predictor import load_predictor
+
+    return load_predictor(path, threads=threads)
+
+
+def _open_checkpoint(path: Path, threads: int | None) -> Predictor:
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingExtraError.needed_for(f"the checkpoint {path}", "train", "torch") from None
+    from mobilens.tasks.predictor import load_torch_predictor
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return load_torch_predictor(path)
+
+
+class Model:
+    """A model that answers.
+
+    Attributes:
+        path: The file that it was opened from.
+        predictor: What turns prepared pixels into raw outputs.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
+        """Open a file.
+
+        Args:
+            path: ``.onnx`` file written by ``mobilens export``, or ``.safetensors`` checkpoint.
+            threads: Threads for one answer and for decoding; every core by default.
+
+        Raises:
+            BundleError: The file is neither, or cannot be trusted.
+            MissingExtraError: A checkpoint, and torch is not installed.
+        """
+        self.path = Path(path)
+        self.predictor = open_predictor(path, threads)
+        self._threads = threads
+
+    @property
+    def task(self) -> TaskSpec:
+        """What it answers, and how its pixels are prepared."""
+        return self.predictor.task
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names in the order of the probabilities."""
+        return self.task.class_names
+
+    # A str is a sequence of str: the first signature is the one that is meant.
+    @overload
+    def predict(self, photos: Photo) -> Any: ...
+    @overload
+    def predict(self, photos: Sequence[Photo], *, batch_size: int = 32) -> list[Any]: ...
+
+    def predict(self, photos: Photo | Sequence[Photo], *, batch_size: int = 32) -> Any:
+        """Answer for one photo, or for each of several.
+
+        Args:
+            photos: A photo or a sequence of them. A photo is a path, the bytes of a file, a
+                Pillow image, or an array (height, width, 3), RGB, uint8.
+            batch_size: Photos answered at once, 1 or more.
+
+        Returns:
+            The task's prediction, a list of them for a sequence. Of a classifier it is a
+            ``ClassificationPrediction``: ``label``, ``confidence``, ``top(k)``.
+
+        Raises:
+            ImageError: A photo cannot be read; ``predict_files`` goes on past those.
+            UsageError: ``batch_size`` is below 1.
+        """
+        if isinstance(photos, (str, Path, bytes, Image.Image, np.ndarray)):
+            return self._answer([self._prepared(photos)])[0]
+        if batch_size < 1:
+            raise UsageError(f"batch_size is {batch_size}", expected="1 or more")
+        answers: list[Any] = []
+        with ThreadPoolExecutor(self._threads) as pool:
+            for start in range(0, len(photos), batch_size):
+                batch = photos[start : start + batch_size]
+                answers += self._answer(list(pool.map(self._prepared, batch)))
+        return answers
+
+    def predict_files(
+        self, paths: Iterable[str | Path], *, batch_size: int = 32
+    ) -> Iterator[FileResult]:
+        """Answer for files as a stream, in order, in constant memory.
+
+        Args:
+            paths: Files; taken as they are needed.
+            batch_size: Files answered at once, 1 or more.
+
+        Returns:
+            One ``FileResult`` a file: its ``path``, and a ``prediction`` or an ``error``.
+        """
+        return predict_files(self.predictor, paths, batch_size=batch_size, threads=self._threads)
+
+    def _answer(self, pixels: list[Pixels]) -> Sequence[Any]:
+        outputs = self.predictor.forward(np.stack(pixels))
+        return task_vision(self.task.kind).decode(outputs, self.task)
+
+    def _prepared(self, photo: Photo) -> Pixels:
+        if isinstance(photo, Image.Image):
+            return prepare_pillow(photo, self.task.preprocessing)
+        if isinstance(photo, np.ndarray):
+            return prepare(photo, self.task.preprocessing)
+        return load_prepared(photo, self.task.preprocessing)

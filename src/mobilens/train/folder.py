@@ -1,0 +1,39 @@
+"""Where a run's results go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mobilens.errors import UsageError
+from mobilens.train.state import STATE_FILE
+
+
+def free_folder(folder: Path) -> Path:
+    """Give the folder itself, or with a number behind it when it is taken."""
+    free, number = folder, 2
+    while free.exists():
+        free, number = folder.with_name(f"{folder.name}-{number}"), number + 1
+    return free
+
+
+def run_folder(out: str | Path | None, source: str, model: str) -> Path:
+    """Give the folder of a new run; nothing is written yet.
+
+    Args:
+        out: Folder asked for; None for a new one such as ``runs/photos-mobilenet_v3_small``.
+        source: What it learns from; names the new folder.
+        model: Architecture; likewise.
+
+    Raises:
+        UsageError: The folder asked for holds another run.
+    """
+    if out is None:
+        stem = Path(source).resolve().stem
+        plain = "".join(c if c.isalnum() or c in "-_" else "-" for c in stem).strip("-")
+        return free_folder(Path("runs") / f"{plain or 'photos'}-{model}")
+    if (Path(out) / STATE_FILE).exists():
+        raise UsageError(
+            f"{out} holds another run",
+            remedy=f"mobilens train --resume {out} to go on with it, or another folder",
+        )
+    return Path(out)
