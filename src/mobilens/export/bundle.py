@@ -28,7 +28,7 @@ from mobilens.runtime.manifest import (
 )
 from mobilens.runtime.predictor import BundlePredictor
 from mobilens.runtime.verify import verify_bundle
-from mobilens.tasks import torch_task
+from mobilens.tasks import build_trained, torch_task
 from mobilens.tasks.predictor import TorchPredictor
 from mobilens.vision.files import FileResult
 from mobilens.vision.image import load_prepared
@@ -83,7 +83,7 @@ def export_checkpoint(
         ExportError: An answer differs from the checkpoint's; nothing is written.
     """
     graph, outputs = build_onnx(checkpoint)
-    predictor = TorchPredictor(checkpoint.build(), checkpoint.task)
+    predictor = TorchPredictor(build_trained(checkpoint), checkpoint.task)
     manifest = Manifest(
         task=checkpoint.task,
         model=checkpoint.model.to_json(),

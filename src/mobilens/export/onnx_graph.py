@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.nn.fuse import fuse_batchnorm
-from mobilens.tasks import TorchTask, torch_task
+from mobilens.tasks import TorchTask, build_trained, torch_task
 from mobilens.tasks.normalise import Normalise
 
 INPUT_NAME = "pixels"
@@ -43,7 +43,7 @@ def build_onnx(checkpoint: Checkpoint) -> tuple[bytes, tuple[str, ...]]:
         The bytes of the file, still without a manifest, and the names of its outputs.
     """
     task = torch_task(checkpoint.task.kind)
-    net = fuse_batchnorm(checkpoint.build())
+    net = fuse_batchnorm(build_trained(checkpoint))
     module = _Answering(net, Normalise(checkpoint.task.preprocessing), task).eval()
     # Two images: with one, the exporter takes the batch for a constant.
     example = torch.zeros((2, *checkpoint.task.preprocessing.size, 3), dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""Checkpoint: specs, tensors and provenance in one safetensors file; it rebuilds itself."""
+"""Checkpoint: specs, tensors and provenance in one safetensors file, complete in itself."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mobilens.errors import WeightsError
-from mobilens.nn.backbone import MobileNet, build
 from mobilens.spec.model import ModelSpec
 from mobilens.spec.task import TaskSpec
 
@@ -37,20 +36,18 @@ class Checkpoint:
     tensors: Mapping[str, Tensor]
     provenance: dict[str, Any] = field(default_factory=dict)
 
-    def build(self) -> MobileNet:
-        """Build the net with these weights, ready to answer.
+    def fill(self, net: nn.Module) -> None:
+        """Copy the tensors into a net that the task built from the model.
 
         Raises:
             WeightsError: The tensors are not those of the model.
         """
-        net = build(self.model)
         try:
             net.load_state_dict(dict(self.tensors))
         except RuntimeError as error:
             raise WeightsError(
                 f"the checkpoint's tensors are not those of its model: {error}"
             ) from None
-        return net.eval()
 
     def save(self, path: Path) -> None:
         """Write to a temporary name in the same folder, then rename."""
@@ -81,19 +78,32 @@ class Checkpoint:
                 expected="a checkpoint that `mobilens train` wrote",
                 remedy="give it to `mobilens train --weights` to start from",
             )
-        value = json.loads(metadata[METADATA_KEY])
-        if value.get("format") != 1:
-            raise WeightsError(
-                f"{path} has checkpoint format {value.get('format')!r}",
-                expected="format 1",
-                remedy="a newer mobilens",
-            )
+        value = _described(metadata[METADATA_KEY], path)
         return cls(
             model=ModelSpec.from_json(value["model"]),
             task=TaskSpec.from_json(value["task"]),
             tensors=tensors,
             provenance=value["provenance"],
         )
+
+
+def _described(text: str, path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict) or not {"model", "task", "provenance"} <= set(value):
+        raise WeightsError(
+            f"{path} does not say what model it holds",
+            expected="a checkpoint that `mobilens train` wrote",
+        )
+    if value.get("format") != 1:
+        raise WeightsError(
+            f"{path} has checkpoint format {value.get('format')!r}",
+            expected="format 1",
+            remedy="a newer mobilens",
+        )
+    return value
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from mobilens.errors import UnknownNameError
+from mobilens.nn.checkpoint import Checkpoint
 from mobilens.spec.model import ModelSpec
 from mobilens.spec.task import TaskSpec
 
@@ -67,3 +68,15 @@ def torch_task(kind: str) -> TorchTask:
         found: TorchTask = importlib.import_module(task).TASK
         TASKS[kind] = task = found
     return task
+
+
+def build_trained(checkpoint: Checkpoint) -> nn.Module:
+    """Build the net of a checkpoint with its weights, ready to answer.
+
+    Raises:
+        UnknownNameError: Its task is not known here.
+        WeightsError: The tensors are not those of the model.
+    """
+    net = torch_task(checkpoint.task.kind).build_net(checkpoint.model)
+    checkpoint.fill(net)
+    return net.eval()

@@ -11,7 +11,7 @@ from torch import nn
 
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.spec.task import TaskSpec
-from mobilens.tasks import torch_task
+from mobilens.tasks import build_trained, torch_task
 from mobilens.tasks.normalise import Normalise
 from mobilens.vision.predictor import Pixels
 
@@ -50,4 +50,4 @@ def load_torch_predictor(path: Path, device: torch.device | str = "cpu") -> Torc
         WeightsError: The file is no checkpoint.
     """
     checkpoint = Checkpoint.load(path)
-    return TorchPredictor(checkpoint.build(), checkpoint.task, device)
+    return TorchPredictor(build_trained(checkpoint), checkpoint.task, device)

@@ -47,6 +47,14 @@ class World:
         torch.distributed.broadcast_object_list(values)
         return values[0]
 
+    def mean(self, value: float) -> float:
+        """The mean of every process's value, in every process."""
+        if self.size == 1:
+            return value
+        values = [value] * self.size
+        torch.distributed.all_gather_object(values, value)
+        return sum(values) / self.size
+
     def wait(self) -> None:
         """Return when every process has come here."""
         if self.size > 1:
@@ -59,6 +67,8 @@ def joined_world(device: torch.device) -> Iterator[World]:
     if "RANK" not in os.environ or torch.distributed.is_initialized():
         yield World()
         return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # where collectives put what they send
     torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield World(torch.distributed.get_rank(), torch.distributed.get_world_size())

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 from mobilens.errors import UsageError
 from mobilens.train.state import STATE_FILE
+
+# What a process that was killed while it wrote leaves beside its files.
+LEFTOVERS = (
+    ".best.safetensors.*.tmp",
+    ".last.safetensors.*.tmp",
+    ".log.csv.*.tmp",
+    ".recipe.json.*.tmp",
+    ".model.*.tmp.onnx",
+)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of a killed run, and nothing else."""
+    for file in itertools.chain.from_iterable(map(folder.glob, LEFTOVERS)):
+        file.unlink(missing_ok=True)
 
 
 def free_folder(folder: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,17 @@ class EpochLog:
 
     def __init__(self, folder: Path, history: list[dict[str, float]]) -> None:
         self._path = folder / LOG_FILE
-        self._path.write_text("", encoding="utf-8")
-        self._board = _tensorboard_writer(folder)
+        seconds = _seconds(self._path)
+        temporary = folder / f".{LOG_FILE}.{os.getpid()}.tmp"
+        temporary.write_text("", encoding="utf-8")
         for row in history:
-            self.write(row)
+            _append(temporary, row, seconds.get(int(row["epoch"]), ""))
+        temporary.replace(self._path)
+        self._board = _tensorboard_writer(folder, len(history) + 1)
 
-    def write(self, row: dict[str, float]) -> None:
-        """Add an epoch: ``epoch`` and its figures."""
-        is_first = self._path.stat().st_size == 0
-        with self._path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, row)
-            if is_first:
-                writer.writeheader()
-            writer.writerow(row)
+    def write(self, row: dict[str, float], seconds: float) -> None:
+        """Add an epoch: ``epoch`` and its figures, and how long it took."""
+        _append(self._path, row, seconds)
         if self._board is not None:
             for name, value in row.items():
                 if name != "epoch":
@@ -44,9 +43,30 @@ class EpochLog:
             self._board.close()
 
 
-def _tensorboard_writer(folder: Path) -> Any:
+def _append(path: Path, row: dict[str, float], seconds: float | str) -> None:
+    is_first = path.stat().st_size == 0
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [*row, "seconds"])
+        if is_first:
+            writer.writeheader()
+        writer.writerow(row | {"seconds": seconds})
+
+
+def _seconds(path: Path) -> dict[int, str]:
+    """What an earlier log says of each epoch's time, as far as it can be read."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        rows = list(csv.DictReader(file))
+    # A row may have been cut short when the run was killed.
+    whole = [row for row in rows if (row.get("epoch") or "").isdigit() and row.get("seconds")]
+    return {int(row["epoch"]): row["seconds"] for row in whole}
+
+
+def _tensorboard_writer(folder: Path, first_epoch: int) -> Any:
     if importlib.util.find_spec("tensorboard") is None:
         return None
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(folder / "tensorboard"))
+    # Epochs of an earlier process that will be done again are hidden.
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=first_epoch)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mobilens.errors import DataError, MobilensError
+from mobilens.errors import DataError, MobilensError, UsageError
 from mobilens.observer import Observer
 from mobilens.tasks import TorchTask
 from mobilens.tasks.normalise import Normalise
@@ -102,8 +102,10 @@ def fit(
 
     Raises:
         DataError: The data is not what the run began with.
+        UsageError: A step would have too few images.
         MobilensError: The loss is no number any more.
     """
+    _require_batches(run)
     optimizer = build_optimizer(run.net, run.task.final_layer(run.net), run.recipe)
     highest = [group["lr"] for group in optimizer.param_groups]
     decay = math.exp(-1 / (run.steps * run.recipe.ema_epochs)) if run.recipe.ema_epochs else 0.0
@@ -127,9 +129,10 @@ def fit(
         loss = _train_epoch(run, wrapped, optimizer, highest, average, progress, observer)
         averaged.load_state_dict(average.tensors)
         scores = score(run, averaged)
+        _require_finite(scores["loss"], f"validation loss after epoch {epoch + 1}", progress)
         row = {"epoch": epoch + 1, "train_loss": round(loss, 5)}
         row |= {f"val_{name}": round(value, 5) for name, value in scores.items()}
-        row |= {"lr": highest[0] * lr_factor(run.recipe, epoch + 1)}
+        row |= {"lr": run.recipe.lr * lr_factor(run.recipe, epoch + 1)}
         progress.epoch = epoch + 1
         progress.history.append(row)
         # Small validation sets tie often: the lower loss decides.
@@ -139,9 +142,9 @@ def fit(
             if run.world.leads:
                 save_best(average.tensors, row)
         if log is not None:
-            save_state(folder, run.net, average, optimizer, progress)
             # Seconds differ from run to run, so they stay out of the state.
-            log.write(row | {"seconds": round(time.perf_counter() - started, 2)})
+            log.write(row, round(time.perf_counter() - started, 2))
+            save_state(folder, run.net, average, optimizer, progress)
         observer.say(_line(row, run.recipe.epochs, time.perf_counter() - started))
     if log is not None:
         log.close()
@@ -158,7 +161,7 @@ def _train_epoch(
     progress: Progress,
     observer: Observer,
 ) -> float:
-    """Show every image once; give the mean loss of this process's share."""
+    """Show every image once; give the mean loss."""
     epoch, recipe = progress.epoch, run.recipe
     # All randomness of an epoch hangs on its number, so that a restart repeats it.
     torch.manual_seed(run.seed * 1_000_003 + epoch * 1_009 + run.world.rank)
@@ -183,8 +186,8 @@ def _train_epoch(
         progress.step += 1
         average.update(run.net, progress.step)
         total += loss.item() * len(batch)
-        _require_finite(total, epoch, step)
-    return total / len(order)
+        _require_finite(total, f"loss in epoch {epoch + 1}, step {step + 1}", progress)
+    return run.world.mean(total / len(order))
 
 
 def batch_loss(run: Fit, net: nn.Module, batch: NDArray[np.int64], draws: Draws) -> Tensor:
@@ -241,11 +244,23 @@ def score(run: Fit, net: nn.Module) -> dict[str, float]:
     return run.task.score(torch.cat(raw), run.data.val_targets)
 
 
-def _require_finite(total: float, epoch: int, step: int) -> None:
-    if not math.isfinite(total):
+def _require_batches(run: Fit) -> None:
+    smallest = len(run.data.train) // run.steps
+    needed = max(2, run.world.size)
+    if smallest < needed:
+        raise UsageError(
+            f"a step has {smallest} of the {len(run.data.train)} training images",
+            expected=f"{needed} or more: BatchNorm needs two, and every process one",
+            remedy="a larger --batch-size, or more images",
+        )
+
+
+def _require_finite(loss: float, what: str, progress: Progress) -> None:
+    if not math.isfinite(loss):
+        kept = f"best.safetensors holds the weights of epoch {progress.best_epoch}"
         raise MobilensError(
-            f"the loss is {total} since epoch {epoch + 1}, step {step + 1}",
-            remedy="a lower --lr; best.safetensors holds the best weights so far",
+            f"the {what} is {loss}: training has diverged",
+            remedy="a lower --lr" + (f"; {kept}" if progress.best_epoch else ""),
         )
 
 

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mobilens.data.dataset import Dataset, DataSplits, load_splits
 from mobilens.errors import DataError
-from mobilens.nn.backbone import MobileNet
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.nn.init import init_weights
 from mobilens.nn.weights import (
@@ -34,6 +33,7 @@ from mobilens.tasks.normalise import Normalise
 from mobilens.train.augment import epoch_draws
 from mobilens.train.cache import PixelCache, Skipped, read_all
 from mobilens.train.distributed import World, joined_world, local_device
+from mobilens.train.folder import remove_leftovers
 from mobilens.train.head_start import train_head
 from mobilens.train.loop import EVAL_BATCH_SIZE, Fit, TrainData, batch_loss, fit, score
 from mobilens.train.recipe import Recipe
@@ -102,12 +102,15 @@ def run_training(settings: TrainSettings, folder: Path, observer: Observer) -> T
     Raises:
         DataError: The data cannot be used, or has changed since the run began.
         WeightsError: The weights cannot be had or do not fit.
+        UsageError: A step would have too few images.
         MobilensError: The loss is no number any more.
     """
     device = local_device(settings.device)
     folder.mkdir(parents=True, exist_ok=True)
     with joined_world(device) as world:
-        if not world.leads:
+        if world.leads:
+            remove_leftovers(folder)
+        else:
             observer = SilentObserver()
         return _run(settings, folder, observer, device, world)
 
@@ -120,6 +123,9 @@ def _run(
     splits = load_splits(source[0] if len(source) == 1 else list(source))
     for note in splits.notes:
         observer.say(note)
+    if world.leads:
+        # Before the first epoch too: from here on a killed run can be resumed.
+        settings.save(folder / SETTINGS_FILE)
     weights = _find_weights(settings, len(splits.train.class_names), observer)
     recipe = settings.resolved_recipe(has_weights=weights is not None)
     asked = settings.model_spec(len(splits.train.class_names))
@@ -149,7 +155,7 @@ def _run(
     if settings.minutes is not None:
         recipe = _fit_into(run, settings.minutes * 60 - (time.monotonic() - started), observer)
         run = replace(run, recipe=recipe)
-    settings = settings.with_recipe(recipe)
+    settings = settings.settled(recipe, weights.name if weights else "none")
     if world.leads:
         settings.save(folder / SETTINGS_FILE)
     provenance = {
@@ -258,15 +264,14 @@ def _targets(cache: PixelCache, task: TorchTask, task_spec: TaskSpec) -> Tensor:
 
 def _build_net(
     task: TorchTask, model: ModelSpec, weights: PretrainedWeights | None, recipe: Recipe
-) -> MobileNet:
+) -> nn.Module:
     net = task.build_net(model)
-    assert isinstance(net, MobileNet)
-    if weights is None:
-        init_weights(net, recipe.init_std)
-    else:
+    if weights is not None:
         apply_pretrained(net, weights)
+    elif recipe.init_std is not None:
+        init_weights(net, recipe.init_std)
     for module in net.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm2d):
             module.momentum = recipe.bn_momentum
     return net
 

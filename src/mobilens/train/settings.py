@@ -84,9 +84,17 @@ class TrainSettings:
             lr=recipe.lr if self.lr is None else self.lr,
         )
 
-    def with_recipe(self, recipe: Recipe) -> TrainSettings:
-        """The same run with every number of its recipe settled."""
-        return replace(self, recipe=recipe, epochs=None, batch_size=None, lr=None, minutes=None)
+    def settled(self, recipe: Recipe, weights: str) -> TrainSettings:
+        """The same run with nothing left to choose: every number of its recipe, its weights."""
+        return replace(
+            self,
+            recipe=recipe,
+            weights=weights,
+            epochs=None,
+            batch_size=None,
+            lr=None,
+            minutes=None,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Give JSON values that ``from_json`` reads back unchanged."""

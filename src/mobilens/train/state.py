@@ -79,8 +79,14 @@ def load_state(
     if not path.is_file():
         return None
     tensors, metadata = load_tensors(path)
-    if METADATA_KEY not in metadata:
-        raise WeightsError(f"{path} is not the state of a training run")
+    try:
+        progress = Progress(**json.loads(metadata[METADATA_KEY]))
+    except (KeyError, TypeError, ValueError):
+        raise WeightsError(
+            f"{path} is not the state of a training run",
+            expected="the file that this version of mobilens writes",
+            remedy="a new run with another --out",
+        ) from None
     parts: dict[str, dict[str, Tensor]] = {"net": {}, "average": {}, "optimizer": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
@@ -91,10 +97,15 @@ def load_state(
         raise WeightsError(f"{path} is the state of another model: {error}") from None
     for name, tensor in average.tensors.items():
         tensor.copy_(parts["average"][name])
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     slots: dict[int, dict[str, Any]] = {}
     for name, tensor in parts["optimizer"].items():
-        index, _, slot = name.partition(".")
-        slots.setdefault(int(index), {})[slot] = tensor
+        number, _, slot = name.partition(".")
+        like = parameters[int(number)]
+        if tensor.shape == like.shape:
+            # In the memory format that it had: sums in another order differ in their last bits.
+            tensor = torch.empty_like(like).copy_(tensor)
+        slots.setdefault(int(number), {})[slot] = tensor
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": slots, "param_groups": groups})
-    return Progress(**json.loads(metadata[METADATA_KEY]))
+    return progress
