@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from mobilens.nn.weights.auto import auto_weights
 from mobilens.nn.weights.batchnorm import recover_batchnorm
 from mobilens.nn.weights.pretrained import (
     PretrainedWeights,
     apply_pretrained,
     load_pretrained,
 )
+from mobilens.nn.weights.registry import Entry, list_weights
 
 __all__ = [
+    "Entry",
     "PretrainedWeights",
     "apply_pretrained",
+    "auto_weights",
+    "list_weights",
     "load_pretrained",
     "recover_batchnorm",
 ]

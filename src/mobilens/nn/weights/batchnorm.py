@@ -23,9 +23,8 @@ class _Moments:
 
     def update(self, x: Tensor) -> None:
         """Add (N, C, ...)."""
-        axes = [axis for axis in range(x.ndim) if axis != 1]
         count = x.numel() // x.shape[1]
-        variance, mean = torch.var_mean(x.detach(), axes, correction=0)
+        variance, mean = _var_mean(x)
         # Not every accelerator has double precision.
         variance, mean = variance.cpu().double(), mean.cpu().double()
         total = self.count + count
@@ -41,6 +40,16 @@ class _Moments:
     def variance(self) -> Tensor:
         """Of the set, not an estimate for more than it."""
         return self.squares / max(self.count, 1)
+
+
+def _var_mean(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Variance and mean of each channel of (N, C, ...)."""
+    if x.device.type != "cpu":
+        return torch.var_mean(x, [axis for axis in range(x.ndim) if axis != 1], correction=0)
+    # BatchNorm's own kernel: on channels_last ten times as fast as torch.var_mean.
+    unused = x.new_zeros(x.shape[1])
+    mean, variance = torch.batch_norm_update_stats(x, unused, unused.clone(), 0.0)
+    return variance, mean
 
 
 def recover_batchnorm(net: nn.Module, batches: Iterable[Tensor]) -> None:

@@ -140,13 +140,14 @@ def _refuse_leftovers(
         if key not in used and not key.endswith("num_batches_tracked"):
             raise WeightsError(
                 f"{where}: {key!r} {tuple(tensor.shape)} has no place in {model.name}",
-                expected=_described(model),
+                expected=described(model),
             )
 
 
-def _described(model: ModelSpec) -> str:
+def described(model: ModelSpec) -> str:
+    """Say in a message whose weights would do."""
     return f"weights of {model.name}, width {model.width_mult:g} ({model.width_rule} rule)"
 
 
 def _misfit(given: str, name: str, target: Tensor, model: ModelSpec) -> WeightsError:
-    return WeightsError(given, expected=f"{tuple(target.shape)} for {name}, {_described(model)}")
+    return WeightsError(given, expected=f"{tuple(target.shape)} for {name}, {described(model)}")

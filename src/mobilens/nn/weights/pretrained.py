@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from mobilens.errors import UnknownNameError, WeightsError
-from mobilens.nn.backbone import MobileNet
+from mobilens.errors import WeightsError
 from mobilens.nn.checkpoint import METADATA_KEY, Checkpoint
-from mobilens.nn.weights.convert import convert, detect_layout
+from mobilens.nn.weights.convert import convert, described, detect_layout
 from mobilens.nn.weights.files import READERS, read_tensors
-from mobilens.nn.weights.layouts import OWN
+from mobilens.nn.weights.hub import Progress, fetch, silent
+from mobilens.nn.weights.layouts import OWN, TIMM, TIMM_TF, Layout
+from mobilens.nn.weights.registry import Entry, entry_of_file, find_entry
 from mobilens.spec.model import ModelSpec
 from mobilens.spec.task import Preprocessing
 
@@ -46,7 +47,11 @@ class PretrainedWeights:
 
 
 def load_pretrained(
-    source: str | Path, model: ModelSpec, *, offline: bool = False
+    source: str | Path,
+    model: ModelSpec,
+    *,
+    offline: bool = False,
+    progress: Progress = silent,
 ) -> PretrainedWeights:
     """Load weights and fit them to a model.
 
@@ -54,7 +59,8 @@ def load_pretrained(
         source: Name in the registry, such as ``"mobilenet_v3_small.lamb_in1k"``, or a file.
         model: The model that they shall fill. Another number of classes leaves the classifier
             fresh; another number of input channels fits the stem (see ``convert``).
-        offline: Use no network.
+        offline: Use no network; the environment may say so too.
+        progress: Wraps the pieces of a download.
 
     Raises:
         UnknownNameError: Neither a name nor a file.
@@ -62,13 +68,37 @@ def load_pretrained(
         OfflineError: They would have to be fetched.
     """
     path = Path(source)
-    if not path.is_file() and path.suffix not in (".safetensors", *READERS):
-        raise UnknownNameError.among("weights", str(source), [])
-    return load_file(path, model)
+    if path.is_file() or path.suffix in (".safetensors", *READERS) or len(path.parts) > 1:
+        return load_file(path, model)
+    return load_entry(find_entry(str(source)), model, offline=offline, progress=progress)
 
 
-def load_file(path: Path, model: ModelSpec) -> PretrainedWeights:
+def load_entry(
+    entry: Entry, model: ModelSpec, *, offline: bool = False, progress: Progress = silent
+) -> PretrainedWeights:
+    """Load published weights, fetching them if need be; arguments as in ``load_pretrained``.
+
+    Raises:
+        WeightsError: They are another model's, or cannot be had.
+        OfflineError: They would have to be fetched.
+    """
+    if not entry.fits(model):
+        raise WeightsError(
+            f"{entry.name} holds weights of {entry.model}, width {entry.width_mult:g}",
+            expected=described(model),
+            remedy=f"--model {entry.model} --width {entry.width_mult:g}",
+        )
+    path = fetch(entry, offline=offline, progress=progress)
+    return replace(load_file(path, model, entry), name=entry.name)
+
+
+def load_file(path: Path, model: ModelSpec, entry: Entry | None = None) -> PretrainedWeights:
     """Load a file of weights: a mobilens checkpoint, or any layout in ``layouts``.
+
+    Args:
+        path: The file.
+        model: The model that they shall fill.
+        entry: The published weights in it; by default, those whose name the file bears.
 
     Raises:
         WeightsError: No such file, no known layout, or it does not fit.
@@ -76,17 +106,28 @@ def load_file(path: Path, model: ModelSpec) -> PretrainedWeights:
     tensors, metadata = read_tensors(path)
     if METADATA_KEY in metadata:
         return _from_checkpoint(Checkpoint.load(path), path, model)
-    layout = detect_layout(tensors, str(path))
+    entry = entry or entry_of_file(path)
+    found = detect_layout(tensors, str(path))
+    layout = entry.layout if entry else _variant(found, path, model)
     fitted = replace(model, padding=layout.padding, bn_eps=layout.bn_eps)
     ours, fresh = convert(tensors, fitted, layout, str(path))
+    plain = Preprocessing(mean=layout.mean, std=layout.std)
     return PretrainedWeights(
         name=str(path),
         tensors=ours,
         model=fitted,
-        preprocessing=Preprocessing(size=model.resolution, mean=layout.mean, std=layout.std),
+        preprocessing=replace(entry.preprocessing if entry else plain, size=model.resolution),
+        top1=entry.top1 if entry else None,
+        licence=entry.licence if entry else "unknown",
         folded=layout.folded,
         fresh=fresh,
     )
+
+
+def _variant(layout: Layout, path: Path, model: ModelSpec) -> Layout:
+    """Tell timm's ports of TensorFlow's nets: same keys, another padding and epsilon."""
+    ported = path.name.startswith("tf_") or model.name.endswith("minimalistic")
+    return TIMM_TF if layout is TIMM and ported else layout
 
 
 def _from_checkpoint(checkpoint: Checkpoint, path: Path, model: ModelSpec) -> PretrainedWeights:
@@ -103,7 +144,7 @@ def _from_checkpoint(checkpoint: Checkpoint, path: Path, model: ModelSpec) -> Pr
     )
 
 
-def apply_pretrained(net: MobileNet, weights: PretrainedWeights) -> None:
+def apply_pretrained(net: nn.Module, weights: PretrainedWeights) -> None:
     """Copy weights into a net built from ``weights.model``; fresh tensors stay as they are.
 
     Raises:

@@ -6,7 +6,7 @@ from mobilens.nn.weights.layouts.folded import FOLDED
 from mobilens.nn.weights.layouts.keras import KERAS_V1, KERAS_V2, KERAS_V3
 from mobilens.nn.weights.layouts.layout import Layout
 from mobilens.nn.weights.layouts.own import OWN
-from mobilens.nn.weights.layouts.timm import TIMM
+from mobilens.nn.weights.layouts.timm import TIMM, TIMM_TF
 from mobilens.nn.weights.layouts.torchvision import TORCHVISION_V2, TORCHVISION_V3
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -20,4 +20,12 @@ LAYOUTS: tuple[Layout, ...] = (
     KERAS_V3,
 )
 
-__all__ = ["LAYOUTS", "OWN", "Layout"]
+__all__ = [
+    "LAYOUTS",
+    "OWN",
+    "TIMM",
+    "TIMM_TF",
+    "TORCHVISION_V2",
+    "TORCHVISION_V3",
+    "Layout",
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mobilens.nn.weights.layouts.layout import Layout, Pairs
 
 
@@ -79,3 +81,5 @@ TIMM = Layout(
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),
 )
+
+TIMM_TF = replace(TIMM, padding="same", bn_eps=1e-3, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))

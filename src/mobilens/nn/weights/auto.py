@@ -1,0 +1,81 @@
+"""The best known weights for a model that can be had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mobilens.errors import MobilensError, OfflineError, WeightsError
+from mobilens.nn.weights.files import READERS
+from mobilens.nn.weights.hub import (
+    Progress,
+    address,
+    find_local,
+    is_offline,
+    silent,
+    weights_folder,
+)
+from mobilens.nn.weights.pretrained import PretrainedWeights, load_entry, load_file
+from mobilens.nn.weights.registry import list_weights
+from mobilens.spec.model import ModelSpec
+
+
+def auto_weights(
+    model: ModelSpec,
+    *,
+    offline: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
+) -> PretrainedWeights | None:
+    """Find the best known weights for a model.
+
+    A file in ``MOBILENS_WEIGHTS_DIR`` comes first, then published weights, best first. The
+    network is asked until it fails once; then only what is on this machine counts.
+
+    Args:
+        model: The model that they shall fill.
+        offline: Use no network; the environment may say so too.
+        say: Is told in one line each time something was tried in vain.
+        progress: Wraps the pieces of a download.
+
+    Returns:
+        Fitted weights, or None where there are none: train from scratch.
+    """
+    own = _from_folder(model, say)
+    if own is not None:
+        return own
+    entries = [entry for entry in list_weights(model.name) if entry.fits(model)]
+    reachable = not is_offline(offline)
+    for entry in entries:
+        if not reachable and find_local(entry) is None:
+            continue
+        try:
+            return load_entry(entry, model, offline=offline, progress=progress)
+        except OfflineError as error:
+            reachable = False
+            say(f"weights: {error.given}")
+        except WeightsError as error:
+            say(f"weights: {error.given}")
+    if entries and is_offline(offline):
+        say(
+            f"weights: offline, and none of {model.name} on this machine: fetch "
+            f"{address(entries[0])} on another one and give the file with --weights FILE"
+        )
+    return None
+
+
+def _from_folder(model: ModelSpec, say: Callable[[str], None]) -> PretrainedWeights | None:
+    """The best file of the weights folder that fits: published ones by score, then by name."""
+    folder = weights_folder()
+    if folder is None:
+        return None
+    if not folder.is_dir():
+        say(f"weights: MOBILENS_WEIGHTS_DIR is {folder}, which is no folder")
+        return None
+    fitting: list[PretrainedWeights] = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".safetensors", *READERS):
+            try:
+                fitting.append(load_file(path, model))
+            except MobilensError:
+                continue  # another model's
+    return max(fitting, key=lambda weights: weights.top1 or 0.0, default=None)

@@ -1,0 +1,240 @@
+"""Published weights from the network, each checked against its hash and kept in a cache.
+
+Two kinds of host: the hub that timm's checkpoints are on, which states a file's SHA-256 in the
+headers of ``/{repository}/resolve/main/{file}``, and a plain folder whose file names end in the
+first digits of theirs. Environment:
+
+- ``MOBILENS_OFFLINE=1`` (or ``HF_HUB_OFFLINE=1``): use no network.
+- ``MOBILENS_CACHE``: the cache; ``~/.cache/mobilens`` or that of ``XDG_CACHE_HOME`` by default.
+- ``MOBILENS_WEIGHTS_DIR``: a folder of files that is looked at first.
+- ``HF_ENDPOINT``, ``MOBILENS_TORCHVISION_URL``: other hosts that hold the same.
+
+Files that timm or torchvision fetched before are found in ``HF_HOME`` and ``TORCH_HOME``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable, Iterator
+from email.message import Message
+from pathlib import Path
+from typing import Protocol
+
+from mobilens.errors import OfflineError, WeightsError
+from mobilens.nn.weights.registry import Entry
+
+CONNECT_SECONDS = 5.0
+STALL_SECONDS = 20.0
+CHUNK_BYTES = 1 << 20
+HUB_FILE = "model.safetensors"
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+
+class Progress(Protocol):
+    """Passes items on and shows how far it is, as ``cli.terminal.progress`` does."""
+
+    def __call__(self, items: Iterable[bytes], *, total: int, label: str) -> Iterable[bytes]:
+        """Pass items on."""
+        ...
+
+
+def silent(items: Iterable[bytes], *, total: int, label: str) -> Iterable[bytes]:
+    """Pass items on without a word."""
+    del total, label
+    return items
+
+
+def is_offline(asked: bool = False) -> bool:
+    """Whether the network is switched off, by argument or environment."""
+    words = (os.environ.get(name, "") for name in ("MOBILENS_OFFLINE", "HF_HUB_OFFLINE"))
+    return asked or any(word.lower() in ("1", "true", "yes", "on") for word in words)
+
+
+def weights_folder() -> Path | None:
+    """The folder of weights that the environment names, if it does."""
+    name = os.environ.get("MOBILENS_WEIGHTS_DIR")
+    return Path(name).expanduser() if name else None
+
+
+def cache_folder() -> Path:
+    """Where fetched weights are kept."""
+    own = os.environ.get("MOBILENS_CACHE")
+    if own:
+        return Path(own).expanduser() / "weights"
+    shared = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(shared).expanduser() / "mobilens" / "weights"
+
+
+def address(entry: Entry) -> str:
+    """Where an entry's file is fetched from."""
+    if entry.host == "hub":
+        host = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+        return f"{host.rstrip('/')}/{entry.file}/resolve/main/{HUB_FILE}"
+    host = os.environ.get("MOBILENS_TORCHVISION_URL") or "https://download.pytorch.org/models"
+    return f"{host.rstrip('/')}/{entry.file}"
+
+
+def find_local(entry: Entry) -> Path | None:
+    """A sound copy on this machine, or None. A damaged one in our cache is removed."""
+    folder = weights_folder()
+    if folder is not None and folder.is_dir():
+        for path in sorted(folder.iterdir()):
+            if path.is_file() and entry.is_file(path):
+                return path
+    for path in sorted(cache_folder().glob(f"{entry.name}-*")):
+        if _is_sound(path):
+            return path
+        path.unlink()
+    return next((path for path in _foreign_copies(entry) if _is_sound(path)), None)
+
+
+def fetch(entry: Entry, *, offline: bool = False, progress: Progress = silent) -> Path:
+    """Find an entry's file on this machine, or fetch it.
+
+    Args:
+        entry: What to fetch.
+        offline: Use no network; the environment may say so too.
+        progress: Wraps the downloaded pieces.
+
+    Raises:
+        OfflineError: It is not here, and the network is switched off or does not answer.
+        WeightsError: The host does not have it, or what came is not what its hash says.
+    """
+    path = find_local(entry)
+    if path is not None:
+        return path
+    url = address(entry)
+    if is_offline(offline):
+        raise _unreachable(entry, url, "the network is switched off")
+    try:
+        if entry.host == "hub":
+            digest = _stated_digest(url)
+            target = cache_folder() / f"{entry.name}-{digest[:16]}.safetensors"
+        else:
+            digest = _digest_in_name(Path(entry.file))
+            target = cache_folder() / f"{entry.name}-{digest}.pth"
+        _download(url, target, digest, entry.name, progress)
+    except urllib.error.HTTPError as error:
+        raise WeightsError(
+            f"{entry.name} is not to be had: {url} answered {error.code} {error.reason}",
+            remedy="other weights, or a file: --weights FILE",
+        ) from None
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise _unreachable(entry, url, str(reason) or type(error).__name__) from None
+    return target
+
+
+def _unreachable(entry: Entry, url: str, reason: str) -> OfflineError:
+    return OfflineError(
+        f"{entry.name} is not on this machine ({reason}): fetch {url} on another one and give the "
+        "file with --weights FILE"
+    )
+
+
+def _foreign_copies(entry: Entry) -> Iterator[Path]:
+    """Where the hub's own client and torchvision keep what they fetched."""
+    if entry.host == "hub":
+        home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
+        folder = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+        repository = folder / ("models--" + entry.file.replace("/", "--"))
+        yield from sorted(repository.glob(f"snapshots/*/{HUB_FILE}"))
+    else:
+        home = Path(os.environ.get("TORCH_HOME") or "~/.cache/torch").expanduser()
+        path = home / "hub" / "checkpoints" / entry.file
+        if path.is_file():
+            yield path
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether a file has the hash in its name; the hub's client names the real file by it."""
+    digest = _digest_in_name(path) or _digest_in_name(path.resolve())
+    if not digest:
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest().startswith(digest)
+
+
+def _digest_in_name(path: Path) -> str:
+    match = re.search(r"(?:^|-)([0-9a-f]{8,64})$", path.stem)
+    return match[1] if match else ""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Redirects are answers: the hub states the hash in the one that leads away from it."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def _stated_digest(url: str) -> str:
+    """Ask the hub for the SHA-256 of a file."""
+    opener = urllib.request.build_opener(_NoRedirect)
+    for _ in range(5):
+        headers, redirected = _head(opener, url)
+        etag = headers.get("X-Linked-Etag") or (None if redirected else headers.get("ETag"))
+        digest = (etag or "").removeprefix("W/").strip('"')
+        if re.fullmatch("[0-9a-f]{64}", digest):
+            return digest
+        target = urllib.parse.urljoin(url, headers.get("Location", url))
+        # A renamed repository redirects within the hub; elsewhere nothing states a hash.
+        if (
+            not redirected
+            or urllib.parse.urlsplit(target).netloc != urllib.parse.urlsplit(url).netloc
+        ):
+            break
+        url = target
+    raise WeightsError(
+        f"{url} states no SHA-256, so what it sends cannot be checked",
+        expected="a host that speaks the hub's protocol",
+        remedy="check HF_ENDPOINT, or give a file: --weights FILE",
+    )
+
+
+def _head(opener: urllib.request.OpenerDirector, url: str) -> tuple[Message, bool]:
+    """Headers of an address, and whether it redirects."""
+    try:
+        with opener.open(_request(url, "HEAD"), timeout=CONNECT_SECONDS) as response:
+            headers: Message = response.headers
+            return headers, False
+    except urllib.error.HTTPError as error:
+        if error.code not in _REDIRECTS:
+            raise
+        with error:
+            return error.headers, True
+
+
+def _download(url: str, target: Path, digest: str, label: str, progress: Progress) -> None:
+    """Write to a temporary name in the same folder; rename only what has the right hash."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    found = hashlib.sha256()
+    try:
+        with (
+            urllib.request.urlopen(_request(url, "GET"), timeout=STALL_SECONDS) as response,
+            temporary.open("wb") as file,
+        ):
+            length = int(response.headers.get("Content-Length") or 0)
+            pieces = iter(lambda: response.read(CHUNK_BYTES), b"")
+            for piece in progress(pieces, total=-(-length // CHUNK_BYTES), label=label):
+                found.update(piece)
+                file.write(piece)
+        if not found.hexdigest().startswith(digest):
+            raise WeightsError(
+                f"{url} arrived with SHA-256 {found.hexdigest()[:16]}...; it was removed",
+                expected=f"{digest[:16]}{'...' if len(digest) > 16 else ''}",
+                remedy="try again; where it stays so, another network or --weights FILE",
+            )
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _request(url: str, method: str) -> urllib.request.Request:
+    return urllib.request.Request(url, method=method, headers={"User-Agent": "mobilens"})
