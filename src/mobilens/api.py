@@ -16,8 +16,8 @@ from mobilens.data.dataset import Dataset, load_split, load_splits
 from mobilens.data.lint import Finding, LintReport, check_splits
 from mobilens.data.listing import Source
 from mobilens.errors import DataError, UsageError
-from mobilens.evaluate import Evaluation, label_suspects
-from mobilens.evaluate import evaluate as evaluate_predictor
+from mobilens.evaluation import Evaluation, label_suspects
+from mobilens.evaluation import evaluate as evaluate_predictor
 from mobilens.extras import require_train_extra
 from mobilens.model import Model, open_predictor
 from mobilens.observer import Observer, SilentObserver
@@ -27,10 +27,10 @@ from mobilens.vision.files import FileResult
 
 if TYPE_CHECKING:
     from mobilens.deliver import Delivered
-    from mobilens.export.bundle import Exported
+    from mobilens.exporting.bundle import Exported
     from mobilens.nn.checkpoint import Checkpoint
-    from mobilens.train.recipe import Recipe
-    from mobilens.train.settings import TrainSettings
+    from mobilens.training.recipe import Recipe
+    from mobilens.training.settings import TrainSettings
 
 
 def train(
@@ -86,8 +86,8 @@ def train(
         ExportError: The file does not answer as the checkpoint does.
     """
     require_train_extra("training")
-    from mobilens.train.folder import run_folder
-    from mobilens.train.settings import TrainSettings, find_recipe
+    from mobilens.training.folder import run_folder
+    from mobilens.training.settings import TrainSettings, find_recipe
 
     source = _names(data)
     settings = TrainSettings(
@@ -123,8 +123,8 @@ def resume(folder: str | Path, *, observer: Observer | None = None) -> Delivered
         DataError: The folder holds no run, or its data has changed.
     """
     require_train_extra("training")
-    from mobilens.train.run import SETTINGS_FILE
-    from mobilens.train.settings import TrainSettings
+    from mobilens.training.run import SETTINGS_FILE
+    from mobilens.training.settings import TrainSettings
 
     return _run(TrainSettings.load(Path(folder) / SETTINGS_FILE), Path(folder), observer)
 
@@ -207,7 +207,7 @@ def export(
         ExportError: An answer differs from the checkpoint's; nothing is written.
     """
     require_train_extra("exporting")
-    from mobilens.export.bundle import export_checkpoint
+    from mobilens.exporting.bundle import export_checkpoint
     from mobilens.nn.checkpoint import Checkpoint
 
     watcher = observer or SilentObserver()
@@ -256,7 +256,7 @@ def check(
 
 def _run(settings: TrainSettings, folder: Path, observer: Observer | None) -> Delivered:
     from mobilens.deliver import deliver
-    from mobilens.train.run import run_training
+    from mobilens.training.run import run_training
 
     if "RANK" in os.environ:
         raise UsageError(

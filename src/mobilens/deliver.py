@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mobilens.data.lint import Finding, check_splits
-from mobilens.evaluate import Evaluation, SkippedFile, label_suspects
-from mobilens.export.bundle import Exported, export_checkpoint
+from mobilens.evaluation import Evaluation, SkippedFile, label_suspects
+from mobilens.exporting.bundle import Exported, export_checkpoint
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.observer import Observer
 from mobilens.report import Epoch, LatencyRow, ModelFile, RunReport, write_report
 from mobilens.runtime.benchmark import BenchmarkReport, Configuration, benchmark
-from mobilens.train.run import TrainResult
+from mobilens.training.run import TrainResult
 from mobilens.vision.files import FileResult
 
 MODEL_FILE = "model.onnx"

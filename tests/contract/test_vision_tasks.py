@@ -11,7 +11,7 @@ from PIL import Image
 
 from mobilens.data.dataset import Dataset, Sample
 from mobilens.errors import UnknownNameError
-from mobilens.evaluate import evaluate
+from mobilens.evaluation import evaluate
 from mobilens.spec.task import Preprocessing, TaskSpec
 from mobilens.vision.intervals import Estimate
 from mobilens.vision.tasks import TASKS, Mistake, Table, register_task, task_vision

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobilens.errors import SpecError
-from mobilens.train.augment import (
+from mobilens.training.augment import (
     NUM_DRAWS,
     Augmentation,
     augment_batch,

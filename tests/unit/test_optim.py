@@ -8,8 +8,8 @@ from torch import nn
 
 from mobilens.nn.backbone import build
 from mobilens.spec.zoo import build_spec
-from mobilens.train.optim import WeightAverage, build_optimizer, lr_factor, parameter_groups
-from mobilens.train.recipe import Recipe
+from mobilens.training.optim import WeightAverage, build_optimizer, lr_factor, parameter_groups
+from mobilens.training.recipe import Recipe
 
 RECIPE = Recipe("test", epochs=10, lr=0.1, weight_decay=0.05, warmup_epochs=2)
 

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from mobilens.errors import SpecError, UnknownNameError
-from mobilens.train.augment import Augmentation
-from mobilens.train.recipe import RECIPES, Recipe, build_recipe
+from mobilens.training.augment import Augmentation
+from mobilens.training.recipe import RECIPES, Recipe, build_recipe
 
 
 def test_an_unknown_name_lists_the_known_and_the_nearest():

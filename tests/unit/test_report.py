@@ -16,7 +16,7 @@ from PIL import Image
 from mobilens.data.dataset import Dataset, Sample
 from mobilens.data.lint.finding import Finding, Item
 from mobilens.errors import MissingExtraError
-from mobilens.evaluate import Evaluation, SkippedFile, WrongAnswer
+from mobilens.evaluation import Evaluation, SkippedFile, WrongAnswer
 from mobilens.report import Epoch, LatencyRow, ModelFile, RunReport, write_report
 from mobilens.report.charts import Series, line_chart, reliability_diagram, ticks
 from mobilens.report.confusion import MOST_SHOWN, confusion_table

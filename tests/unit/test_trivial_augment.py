@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance, ImageOps
 
-from mobilens.train.trivial_augment import OPERATIONS, trivial_augment
+from mobilens.training.trivial_augment import OPERATIONS, trivial_augment
 
 NAMES = [operation.__name__.lstrip("_") if operation else "identity" for operation, _ in OPERATIONS]
 

@@ -12,7 +12,7 @@ from mobilens.cli.terminal import say, table
 from mobilens.observer import TerminalObserver
 
 if TYPE_CHECKING:
-    from mobilens.train.recipe import Recipe
+    from mobilens.training.recipe import Recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +31,9 @@ def run(args: argparse.Namespace) -> int:
     from mobilens.deliver import deliver
     from mobilens.demo import write_photos
     from mobilens.runtime.verify import verify_bundle
-    from mobilens.train.folder import free_folder
-    from mobilens.train.run import run_training
-    from mobilens.train.settings import TrainSettings
+    from mobilens.training.folder import free_folder
+    from mobilens.training.run import run_training
+    from mobilens.training.settings import TrainSettings
 
     started = time.monotonic()
     folder = args.out or free_folder(Path("runs/demo"))
@@ -65,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _recipe(epochs: int) -> Recipe:
-    from mobilens.train.augment import Augmentation
-    from mobilens.train.recipe import Recipe
+    from mobilens.training.augment import Augmentation
+    from mobilens.training.recipe import Recipe
 
     # Digits have a right way up: no flips, no colours, crops that lose little.
     gentle = Augmentation(crop_scale=(0.7, 1.0), flip=False, policy="none")

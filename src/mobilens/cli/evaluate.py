@@ -11,7 +11,7 @@ from mobilens.cli.terminal import print_json, say, table
 from mobilens.observer import TerminalObserver
 
 if TYPE_CHECKING:
-    from mobilens.evaluate import Evaluation
+    from mobilens.evaluation import Evaluation
     from mobilens.vision.drawing import Tile
 
 GRID_PICTURES = 24
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _text(model: str, evaluation: Evaluation) -> str:
-    from mobilens.evaluate import dataset_name
+    from mobilens.evaluation import dataset_name
 
     data = evaluation.dataset
     parts = [f"{model} on {dataset_name(data)} ({data.split}), {evaluation.seconds:.1f} s"]

@@ -11,7 +11,7 @@ from mobilens.cli.terminal import print_json
 from mobilens.observer import TerminalObserver
 
 if TYPE_CHECKING:
-    from mobilens.export.bundle import Exported
+    from mobilens.exporting.bundle import Exported
 
 TARGETS = ("onnx",)
 

@@ -15,7 +15,7 @@ from mobilens.observer import TerminalObserver
 
 if TYPE_CHECKING:
     from mobilens.deliver import Delivered
-    from mobilens.train.settings import TrainSettings
+    from mobilens.training.settings import TrainSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     require_train_extra("training")
     from mobilens.deliver import deliver
     from mobilens.errors import InterruptedRunError
-    from mobilens.train.run import run_training
+    from mobilens.training.run import run_training
 
     settings, folder = _resumed(args) if args.resume else _fresh(args)
     observer = TerminalObserver()
@@ -110,8 +110,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _fresh(args: argparse.Namespace) -> tuple[TrainSettings, Path]:
     from mobilens.errors import UsageError
-    from mobilens.train.folder import run_folder
-    from mobilens.train.settings import TrainSettings, find_recipe
+    from mobilens.training.folder import run_folder
+    from mobilens.training.settings import TrainSettings, find_recipe
 
     if not args.data:
         raise UsageError(
@@ -148,7 +148,7 @@ def _fresh(args: argparse.Namespace) -> tuple[TrainSettings, Path]:
 
 def _resumed(args: argparse.Namespace) -> tuple[TrainSettings, Path]:
     from mobilens.errors import UsageError
-    from mobilens.train.settings import TrainSettings
+    from mobilens.training.settings import TrainSettings
 
     if args.data or args.out:
         raise UsageError(

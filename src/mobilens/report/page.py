@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mobilens.data.lint.finding import SEVERITIES
 from mobilens.errors import ImageError, MissingExtraError
-from mobilens.evaluate import WrongAnswer, dataset_name
+from mobilens.evaluation import WrongAnswer, dataset_name
 from mobilens.report.charts import Series, line_chart, reliability_diagram
 from mobilens.report.confusion import confusion_table
 from mobilens.report.run_report import Epoch, RunReport

@@ -8,7 +8,7 @@ from typing import Any
 
 from mobilens.data.dataset import Dataset
 from mobilens.data.lint.finding import Finding
-from mobilens.evaluate import Evaluation, SkippedFile
+from mobilens.evaluation import Evaluation, SkippedFile
 from mobilens.spec.model import ModelSpec
 from mobilens.spec.task import TaskSpec
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mobilens.tasks import TorchTask
-from mobilens.train.recipe import Recipe
+from mobilens.training.recipe import Recipe
 
 BATCH_SIZE = 64
 LR = 3e-3

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from mobilens.errors import SpecError, UnknownNameError
 from mobilens.spec import codec
-from mobilens.train.augment import Augmentation
+from mobilens.training.augment import Augmentation
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,11 @@ def _scratch() -> Recipe:
 RECIPES: dict[str, Callable[[], Recipe] | str] = {
     "transfer": _transfer,
     "scratch": _scratch,
-    "mobilenet_v1": "mobilens.train.papers",
-    "mobilenet_v2": "mobilens.train.papers",
-    "mobilenet_v3": "mobilens.train.papers",
-    "mobilenet_v4_conv_small": "mobilens.train.papers",
-    "torchvision": "mobilens.train.papers",
+    "mobilenet_v1": "mobilens.training.papers",
+    "mobilenet_v2": "mobilens.training.papers",
+    "mobilenet_v3": "mobilens.training.papers",
+    "mobilenet_v4_conv_small": "mobilens.training.papers",
+    "torchvision": "mobilens.training.papers",
 }
 
 

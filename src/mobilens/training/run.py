@@ -30,15 +30,15 @@ from mobilens.spec.model import ModelSpec
 from mobilens.spec.task import Preprocessing, TaskSpec
 from mobilens.tasks import TorchTask, torch_task
 from mobilens.tasks.normalise import Normalise
-from mobilens.train.augment import epoch_draws
-from mobilens.train.cache import PixelCache, Skipped, read_all
-from mobilens.train.distributed import World, joined_world, local_device
-from mobilens.train.folder import remove_leftovers
-from mobilens.train.head_start import train_head
-from mobilens.train.loop import EVAL_BATCH_SIZE, Fit, TrainData, batch_loss, fit, score
-from mobilens.train.recipe import Recipe
-from mobilens.train.settings import TrainSettings
-from mobilens.train.state import STATE_FILE
+from mobilens.training.augment import epoch_draws
+from mobilens.training.cache import PixelCache, Skipped, read_all
+from mobilens.training.distributed import World, joined_world, local_device
+from mobilens.training.folder import remove_leftovers
+from mobilens.training.head_start import train_head
+from mobilens.training.loop import EVAL_BATCH_SIZE, Fit, TrainData, batch_loss, fit, score
+from mobilens.training.recipe import Recipe
+from mobilens.training.settings import TrainSettings
+from mobilens.training.state import STATE_FILE
 from mobilens.vision.image import load_prepared, load_short_side, prepare
 
 BEST_FILE = "best.safetensors"

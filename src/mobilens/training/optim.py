@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mobilens.train.recipe import Recipe
+from mobilens.training.recipe import Recipe
 
 # Of the squared gradients' average, in every recipe published for MobileNets.
 RMSPROP_DECAY = 0.9

@@ -13,7 +13,7 @@ from mobilens.spec import codec
 from mobilens.spec.model import ModelSpec
 from mobilens.spec.zoo import build_spec
 from mobilens.spec.zoo.mobilenet_v3 import WidthRule
-from mobilens.train.recipe import Recipe, build_recipe
+from mobilens.training.recipe import Recipe, build_recipe
 
 
 @dataclass(frozen=True)

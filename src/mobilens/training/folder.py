@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 
 from mobilens.errors import UsageError
-from mobilens.train.state import STATE_FILE
+from mobilens.training.state import STATE_FILE
 
 # What a process that was killed while it wrote leaves beside its files.
 LEFTOVERS = (

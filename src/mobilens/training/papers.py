@@ -8,8 +8,8 @@ in the same proportion.
 
 from __future__ import annotations
 
-from mobilens.train.augment import Augmentation
-from mobilens.train.recipe import Recipe
+from mobilens.training.augment import Augmentation
+from mobilens.training.recipe import Recipe
 
 # Inception's crops: from 8 % of the area, and no other shapes or colours.
 _INCEPTION = Augmentation(crop_scale=(0.08, 1.0), policy="none")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mobilens.errors import SpecError
-from mobilens.train.trivial_augment import trivial_augment
+from mobilens.training.trivial_augment import trivial_augment
 
 Draws = NDArray[np.float32]
 NUM_DRAWS = 12

@@ -13,8 +13,8 @@ import numpy as np
 
 from mobilens.data.dataset import Dataset
 from mobilens.errors import ExportError
-from mobilens.evaluate import Evaluation, dataset_name, evaluate
-from mobilens.export.onnx_graph import INPUT_NAME, build_onnx
+from mobilens.evaluation import Evaluation, dataset_name, evaluate
+from mobilens.exporting.onnx_graph import INPUT_NAME, build_onnx
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.runtime.bundle import write_manifest
 from mobilens.runtime.manifest import (

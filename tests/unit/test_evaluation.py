@@ -8,7 +8,7 @@ from PIL import Image
 
 from mobilens.data.dataset import load_split
 from mobilens.errors import DataError
-from mobilens.evaluate import dataset_name, evaluate
+from mobilens.evaluation import dataset_name, evaluate
 from mobilens.spec.task import Preprocessing, TaskSpec
 from mobilens.vision.classification import stack_probabilities
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mobilens.errors import WeightsError
 from mobilens.nn.checkpoint import load_tensors, save_tensors
-from mobilens.train.optim import WeightAverage
+from mobilens.training.optim import WeightAverage
 
 STATE_FILE = "last.safetensors"
 METADATA_KEY = "mobilens_state"

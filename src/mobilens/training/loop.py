@@ -18,13 +18,13 @@ from mobilens.errors import DataError, MobilensError, UsageError
 from mobilens.observer import Observer
 from mobilens.tasks import TorchTask
 from mobilens.tasks.normalise import Normalise
-from mobilens.train.augment import Draws, augment_batch, epoch_draws, mix_batch, random_crop
-from mobilens.train.cache import PixelCache
-from mobilens.train.distributed import World, distribute
-from mobilens.train.log import EpochLog
-from mobilens.train.optim import WeightAverage, build_optimizer, lr_factor
-from mobilens.train.recipe import Recipe
-from mobilens.train.state import Progress, load_state, save_state
+from mobilens.training.augment import Draws, augment_batch, epoch_draws, mix_batch, random_crop
+from mobilens.training.cache import PixelCache
+from mobilens.training.distributed import World, distribute
+from mobilens.training.log import EpochLog
+from mobilens.training.optim import WeightAverage, build_optimizer, lr_factor
+from mobilens.training.recipe import Recipe
+from mobilens.training.state import Progress, load_state, save_state
 
 EVAL_BATCH_SIZE = 64
 
