@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -80,7 +82,6 @@ def read_all(
         label: What the progress is called.
         threads: Decoders; one a core by default.
     """
-    images: list[NDArray[np.uint8]] = []
     kept: list[Sample] = []
     skipped: list[Skipped] = []
     store = _Store()
@@ -97,32 +98,46 @@ def read_all(
     with ThreadPoolExecutor(threads) as pool:
         # Decoding runs ahead in chunks, so that pixels never pile up undecided.
         ordered = iter(samples)
-        while chunk := [s for s, _ in zip(ordered, range(_LOOK_AHEAD), strict=False)]:
+        while chunk := list(itertools.islice(ordered, _LOOK_AHEAD)):
             for sample, result in zip(chunk, pool.map(attempt, chunk), strict=True):
                 if isinstance(result, ImageError):
                     skipped.append(Skipped(sample.path, result.given))
                 else:
-                    images.append(store.put(result))
+                    store.put(result)
                     kept.append(sample)
-    readable = dataset.without([item.path for item in skipped]) if skipped else dataset
-    return PixelCache(readable, tuple(skipped), images)
+    readable = replace(dataset, samples=tuple(kept))
+    return PixelCache(readable, tuple(skipped), store.images())
 
 
 class _Store:
     """Keeps arrays in memory up to a limit, and beyond it in an unnamed file."""
 
     def __init__(self) -> None:
-        self._in_memory = 0
+        self._in_memory: list[NDArray[np.uint8]] = []
+        self._in_file: list[tuple[int, tuple[int, ...]]] = []
+        self._bytes = 0
         self._file: BinaryIO | None = None
 
-    def put(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if self._in_memory + image.nbytes <= MEMORY_LIMIT:
-            self._in_memory += image.nbytes
-            return image
+    def put(self, image: NDArray[np.uint8]) -> None:
+        if self._file is None and self._bytes + image.nbytes <= MEMORY_LIMIT:
+            self._in_memory.append(image)
+            self._bytes += image.nbytes
+            return
         if self._file is None:
-            # It lives as long as the store and has no name to clean up.
+            # It has no name, so there is nothing to clean up.
             self._file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115
-        offset = self._file.seek(0, 2)
+        self._in_file.append((self._file.tell(), image.shape))
         self._file.write(image.tobytes())
-        self._file.flush()
-        return np.memmap(self._file, np.uint8, "r", offset, image.shape)
+
+    def images(self) -> list[NDArray[np.uint8]]:
+        """Every array in the order in which they came; nothing can be put after this."""
+        if self._file is None:
+            return self._in_memory
+        # One map for all, since a process may have only so many; it outlives the open file.
+        with self._file as file:
+            file.flush()
+            pages = np.memmap(file, np.uint8, "c")
+        return self._in_memory + [
+            pages[offset : offset + math.prod(shape)].reshape(shape)
+            for offset, shape in self._in_file
+        ]
