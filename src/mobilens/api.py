@@ -85,7 +85,7 @@ def train(
         WeightsError: The weights cannot be had or do not fit.
         ExportError: The file does not answer as the checkpoint does.
     """
-    require_train_extra("training")
+    _require_training()
     from mobilens.training.folder import run_folder
     from mobilens.training.settings import TrainSettings, find_recipe
 
@@ -122,7 +122,7 @@ def resume(folder: str | Path, *, observer: Observer | None = None) -> Delivered
         MissingExtraError: The [train] extra is not installed.
         DataError: The folder holds no run, or its data has changed.
     """
-    require_train_extra("training")
+    _require_training()
     from mobilens.training.run import SETTINGS_FILE
     from mobilens.training.settings import TrainSettings
 
@@ -254,16 +254,21 @@ def check(
     return check_splits(splits, progress=observer.progress).with_findings(suspects)
 
 
-def _run(settings: TrainSettings, folder: Path, observer: Observer | None) -> Delivered:
-    from mobilens.deliver import deliver
-    from mobilens.training.run import run_training
-
+def _require_training() -> None:
+    """Refuse before anything heavy is imported."""
+    require_train_extra("training")
     if "RANK" in os.environ:
         raise UsageError(
             "several processes train together",
             expected="one process from Python",
             remedy="torchrun --nproc-per-node 2 -m mobilens train DATA --out DIR",
         )
+
+
+def _run(settings: TrainSettings, folder: Path, observer: Observer | None) -> Delivered:
+    from mobilens.deliver import deliver
+    from mobilens.training.run import run_training
+
     observer = observer or SilentObserver()
     return deliver(run_training(settings, folder, observer), observer)
 
