@@ -114,16 +114,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         """(N, C, H, W), same shape out."""
         if not self.training:
             return super().forward(x)
-        count = x.new_tensor([x.numel() / x.shape[1]])
-        # Sums about the running mean: those about zero would cancel.
-        near = x.new_zeros(x.shape[1]) if self.running_mean is None else self.running_mean.clone()
-        centred = x - near.view(1, -1, 1, 1)
-        sums = torch.cat([count, centred.sum((0, 2, 3)), centred.square().sum((0, 2, 3))])
-        sums = collective.all_reduce(sums)  # type: ignore[no-untyped-call]
-        total, first, second = sums.split([1, x.shape[1], x.shape[1]])
-        offset = first / total
-        variance = second / total - offset.square()
-        mean = near + offset
+        total, mean, variance = _moments_of_all(x.float())  # bfloat16 is too coarse for sums
         if self.running_mean is not None and self.running_var is not None:
             momentum = self.momentum or 0.0
             unbiased = variance.detach() * (total / (total - 1)).detach()
@@ -134,4 +125,20 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         scale = self.weight * torch.rsqrt(variance + self.eps)
         shift = self.bias - mean * scale
         out: Tensor = x * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
-        return out
+        return out.to(x.dtype)
+
+
+def _moments_of_all(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Count of a channel's values, and each channel's mean and variance, over all processes."""
+    channels = x.shape[1]
+    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+    count = x.new_tensor([x.numel() / channels])
+    # Everybody's row, in one sum: moments of each are exact where sums of squares would cancel.
+    rows = x.new_zeros(torch.distributed.get_world_size(), 2 * channels + 1)
+    rows[torch.distributed.get_rank()] = torch.cat([count, mean, variance])
+    rows = collective.all_reduce(rows)  # type: ignore[no-untyped-call]
+    counts, means, variances = rows.split([1, channels, channels], dim=1)
+    total = counts.sum(0)
+    mean = (counts * means).sum(0) / total
+    variance = (counts * (variances + (means - mean).square())).sum(0) / total
+    return total, mean, variance
