@@ -17,6 +17,34 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def write_photos() -> Callable[..., Path]:
+    """Write a small data set that can be learnt: noise with a tint, a folder for each class."""
+    return _write_photos
+
+
+def _write_photos(
+    root: Path,
+    *,
+    classes: tuple[str, ...] = ("blue", "green", "red"),
+    count: int = 12,
+    side: tuple[int, int] = (40, 60),
+    seed: int = 0,
+) -> Path:
+    import numpy as np
+    from PIL import Image
+
+    stream = np.random.default_rng(seed)
+    for index, name in enumerate(classes):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            pixels = stream.normal(80, 40, (*stream.integers(*side, 2), 3))
+            pixels[..., 2 - index % 3] += 90
+            photo = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+            photo.save(root / name / f"{number:02}.{'jpg' if number % 2 else 'png'}")
+    return root
+
+
 @pytest.fixture
 def write_toy_bundle() -> Callable[..., Path]:
     """Write a verified model file that tells red, green and blue photos apart, made by hand."""

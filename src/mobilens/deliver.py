@@ -16,6 +16,7 @@ from mobilens.observer import Observer
 from mobilens.report import Epoch, LatencyRow, ModelFile, RunReport, write_report
 from mobilens.runtime.benchmark import BenchmarkReport, Configuration, benchmark
 from mobilens.training.run import TrainResult
+from mobilens.vision.classification_scores import ClassificationScores
 from mobilens.vision.files import FileResult
 
 MODEL_FILE = "model.onnx"
@@ -133,6 +134,8 @@ def _report(
 def _findings(
     result: TrainResult, evaluation: Evaluation, observer: Observer
 ) -> tuple[Finding, ...]:
-    """What the check of the data says, now that a model can doubt labels too."""
+    """What the check of the data says, and for classes the labels that the model doubts."""
     report = check_splits(result.splits, progress=observer.progress)
+    if not isinstance(evaluation.scores, ClassificationScores):
+        return report.findings
     return report.with_findings(label_suspects(evaluation)).findings

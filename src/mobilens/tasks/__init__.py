@@ -70,6 +70,21 @@ def torch_task(kind: str) -> TorchTask:
     return task
 
 
+def register_task(kind: str, task: TorchTask | str) -> None:
+    """Add a task from outside the package; ``vision.tasks.register_task`` adds its other half.
+
+    Args:
+        kind: The ``kind`` that its ``TaskSpec`` carries.
+        task: The task itself, or the dotted name of the module whose ``TASK`` it is.
+
+    Raises:
+        ValueError: Another task has this name.
+    """
+    if TASKS.get(kind, task) != task:
+        raise ValueError(f"a task named {kind!r} is already there")
+    TASKS[kind] = task
+
+
 def build_trained(checkpoint: Checkpoint) -> nn.Module:
     """Build the net of a checkpoint with its weights, ready to answer.
 
