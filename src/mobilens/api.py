@@ -123,10 +123,9 @@ def resume(folder: str | Path, *, observer: Observer | None = None) -> Delivered
         DataError: The folder holds no run, or its data has changed.
     """
     _require_training()
-    from mobilens.training.run import SETTINGS_FILE
-    from mobilens.training.settings import TrainSettings
+    from mobilens.training.folder import settings_of_run
 
-    return _run(TrainSettings.load(Path(folder) / SETTINGS_FILE), Path(folder), observer)
+    return _run(settings_of_run(Path(folder)), Path(folder), observer)
 
 
 def load(path: str | Path, *, threads: int | None = None) -> Model:
@@ -281,10 +280,14 @@ def _command(settings: TrainSettings, folder: Path, recipe: str | Path | Recipe 
     """The command line that does the same, for the record."""
     words = ["mobilens", "train", *settings.source]
     plain = type(settings)(settings.source)
+    # With the file of another run, its settings would stand where none are named.
+    repeats = isinstance(recipe, (str, Path)) and str(recipe).endswith(".json")
     for field in fields(settings):
         value = getattr(settings, field.name)
         option = "--" + field.name.replace("_", "-")
-        if field.name in ("source", "recipe", "command") or value == getattr(plain, field.name):
+        default = not repeats and value == getattr(plain, field.name)
+        unsaid = value is None or value is False or default
+        if field.name in ("source", "recipe", "command", "task") or unsaid:
             continue
         words += [option] if value is True else [option, str(value)]
     if recipe is not None:

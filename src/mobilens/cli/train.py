@@ -6,8 +6,9 @@ import argparse
 import os
 import shlex
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mobilens.cli.arguments import positive_float, positive_int
 from mobilens.cli.terminal import print_json
@@ -27,36 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of class folders, or of train/ and validation/; a CSV file; or patterns",
     )
     parser.add_argument(
-        "--model", default="mobilenet_v3_small", metavar="NAME", help="`mobilens info` lists them"
-    )
-    parser.add_argument(
-        "--width", type=positive_float, default=1.0, metavar="W", help="width multiplier"
-    )
-    parser.add_argument(
-        "--width-rule", default="paper", choices=("paper", "torchvision"), help="rounding of V3"
-    )
-    parser.add_argument(
-        "--resolution", type=positive_int, metavar="R", help="input side (default: the paper's)"
-    )
-    parser.add_argument(
-        "--weights",
-        default="auto",
-        metavar="auto|none|NAME|FILE",
-        help="what training begins with; auto takes the best that can be had",
-    )
-    parser.add_argument(
         "--recipe",
         metavar="NAME|FILE",
-        help="by name, or a recipe.json (default: transfer with weights, scratch without)",
+        help="by name (default: transfer with weights, scratch without); the recipe.json of a run "
+        "repeats it, less what other options say",
     )
-    _add_numbers(parser)
-    parser.add_argument(
-        "--device", default="auto", metavar="NAME", help="cpu, cuda, mps; auto prefers a GPU"
-    )
-    parser.add_argument("--offline", action="store_true", help="use no network for weights")
-    parser.add_argument(
-        "--strict", action="store_true", help="end when a file does not decode, instead of skipping"
-    )
+    _add_settings(parser)
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for the results (default: runs/NAME)"
     )
@@ -66,18 +43,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
-def _add_numbers(parser: argparse.ArgumentParser) -> None:
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Declare the fields of TrainSettings; those not given stay absent, so its defaults rule."""
+    group = parser.add_argument_group("settings", argument_default=argparse.SUPPRESS)
+    group.add_argument(
+        "--model",
+        metavar="NAME",
+        help="`mobilens info` lists them (default: mobilenet_v3_small)",
+    )
+    group.add_argument(
+        "--width", type=positive_float, metavar="W", help="width multiplier (default: 1)"
+    )
+    group.add_argument(
+        "--width-rule", choices=("paper", "torchvision"), help="rounding of V3 (default: paper)"
+    )
+    group.add_argument(
+        "--resolution", type=positive_int, metavar="R", help="input side (default: the paper's)"
+    )
+    group.add_argument(
+        "--weights",
+        metavar="auto|none|NAME|FILE",
+        help="what training begins with (default: auto, the best that can be had)",
+    )
     recipe = "(default: the recipe's)"
-    parser.add_argument("--epochs", type=positive_int, metavar="N", help=f"epochs {recipe}")
-    parser.add_argument(
+    group.add_argument("--epochs", type=positive_int, metavar="N", help=f"epochs {recipe}")
+    group.add_argument(
         "--batch-size", type=positive_int, metavar="B", help=f"images a step {recipe}"
     )
-    parser.add_argument(
+    group.add_argument(
         "--lr", type=positive_float, metavar="L", help=f"highest learning rate {recipe}"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of everything random")
-    parser.add_argument(
+    group.add_argument("--seed", type=int, metavar="S", help="of everything random (default: 0)")
+    group.add_argument(
         "--minutes", type=positive_float, metavar="M", help="cut the epochs to fit into this time"
+    )
+    group.add_argument(
+        "--device", metavar="NAME", help="cpu, cuda, mps (default: auto, which prefers a GPU)"
+    )
+    group.add_argument("--offline", action="store_true", help="use no network for weights")
+    group.add_argument(
+        "--strict", action="store_true", help="end when a file does not decode, instead of skipping"
     )
 
 
@@ -111,9 +116,16 @@ def run(args: argparse.Namespace) -> int:
 def _fresh(args: argparse.Namespace) -> tuple[TrainSettings, Path]:
     from mobilens.errors import UsageError
     from mobilens.training.folder import run_folder
-    from mobilens.training.settings import TrainSettings, find_recipe
+    from mobilens.training.recipe import build_recipe
+    from mobilens.training.settings import TrainSettings
 
-    if not args.data:
+    repeated = TrainSettings(source=())
+    if args.recipe:
+        if args.recipe.endswith(".json"):
+            repeated = TrainSettings.load(Path(args.recipe))
+        else:
+            repeated = replace(repeated, recipe=build_recipe(args.recipe))
+    if not args.data and not repeated.source:
         raise UsageError(
             "no data was given",
             expected="a folder with one folder of images for each class",
@@ -124,39 +136,35 @@ def _fresh(args: argparse.Namespace) -> tuple[TrainSettings, Path]:
             "several processes train, but no folder was named for them",
             expected="--out DIR, the same for all",
         )
-    folder = run_folder(args.out, args.data[0], args.model)
-    settings = TrainSettings(
-        source=tuple(args.data),
-        recipe=find_recipe(args.recipe) if args.recipe else None,
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        lr=args.lr,
-        model=args.model,
-        width=args.width,
-        width_rule=args.width_rule,
-        resolution=args.resolution,
-        weights=args.weights,
-        seed=args.seed,
-        device=args.device,
-        minutes=args.minutes,
-        strict=args.strict,
-        offline=args.offline,
+    settings = replace(
+        repeated,
+        source=tuple(args.data) or repeated.source,
         command=shlex.join(["mobilens", *sys.argv[1:]]),
+        **_given(args),
     )
-    return settings, folder
+    return settings, run_folder(args.out, settings.source[0], settings.model)
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings that options name."""
+    from mobilens.training.settings import TrainSettings
+
+    names = [field.name for field in fields(TrainSettings) if field.name != "recipe"]
+    return {name: getattr(args, name) for name in names if hasattr(args, name)}
 
 
 def _resumed(args: argparse.Namespace) -> tuple[TrainSettings, Path]:
     from mobilens.errors import UsageError
-    from mobilens.training.settings import TrainSettings
+    from mobilens.training.folder import settings_of_run
 
-    if args.data or args.out:
+    others = [name for name in ("data", "recipe", "out") if getattr(args, name)]
+    if others or _given(args):
         raise UsageError(
-            "--resume was given with data or --out",
+            f"--resume was given with {', '.join([*others, *_given(args)])}",
             expected="the folder alone: its recipe.json says the rest",
             remedy=f"mobilens train --resume {args.resume}",
         )
-    return TrainSettings.load(args.resume / "recipe.json"), args.resume
+    return settings_of_run(args.resume), args.resume
 
 
 def _text(delivered: Delivered) -> str:
@@ -170,7 +178,7 @@ def _text(delivered: Delivered) -> str:
             f"{delivered.evaluation.num_images} validation images",
             f"report   {delivered.report}",
             f"predict  mobilens predict {delivered.file} PHOTO.jpg",
-            f"repeat   mobilens train --recipe {folder / 'recipe.json'} DATA",
+            f"repeat   mobilens train --recipe {folder / 'recipe.json'}",
         ]
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from mobilens.errors import UsageError
+from mobilens.errors import DataError, UsageError
+from mobilens.training.settings import SETTINGS_FILE, TrainSettings
 from mobilens.training.state import STATE_FILE
 
 # What a process that was killed while it wrote leaves beside its files.
@@ -53,3 +54,18 @@ def run_folder(out: str | Path | None, source: str, model: str) -> Path:
             remedy=f"mobilens train --resume {out} to go on with it, or another folder",
         )
     return Path(out)
+
+
+def settings_of_run(folder: Path) -> TrainSettings:
+    """Read what the run in a folder was asked for.
+
+    Raises:
+        DataError: The folder holds no run, or its settings cannot be read.
+    """
+    if not (folder / SETTINGS_FILE).is_file():
+        raise DataError(
+            f"{folder} holds no run",
+            expected=f"a folder that `mobilens train` wrote, with {SETTINGS_FILE} in it",
+            remedy="mobilens train DATA --out FOLDER to begin one",
+        )
+    return TrainSettings.load(folder / SETTINGS_FILE)

@@ -15,6 +15,8 @@ from mobilens.spec.zoo import build_spec
 from mobilens.spec.zoo.mobilenet_v3 import WidthRule
 from mobilens.training.recipe import Recipe, build_recipe
 
+SETTINGS_FILE = "recipe.json"
+
 
 @dataclass(frozen=True)
 class TrainSettings:
