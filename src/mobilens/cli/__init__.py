@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _parser(next((word for word in arguments if not word.startswith("-")), None))
-    args = parser.parse_args(arguments)
+    args = parser.parse_args(arguments, argparse.Namespace(words=arguments))
     if not hasattr(args, "run"):
         parser.print_help()
         return 2

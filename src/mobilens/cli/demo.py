@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         width=0.5,
         resolution=64,
         weights="none",
-        command=" ".join(["mobilens", *sys.argv[1:]]),
+        command=shlex.join(["mobilens", *args.words]),
     )
     observer = TerminalObserver()
     delivered = deliver(run_training(settings, folder, observer), observer)

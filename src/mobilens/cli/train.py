@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,7 +138,7 @@ def _fresh(args: argparse.Namespace) -> tuple[TrainSettings, Path]:
     settings = replace(
         repeated,
         source=tuple(args.data) or repeated.source,
-        command=shlex.join(["mobilens", *sys.argv[1:]]),
+        command=shlex.join(["mobilens", *args.words]),
         **_given(args),
     )
     return settings, run_folder(args.out, settings.source[0], settings.model)
