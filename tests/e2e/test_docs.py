@@ -130,6 +130,17 @@ def test_blocks_do_not_mix_what_runs_with_what_does_not():
                 assert len(heads) == 1, (page, body)
 
 
+def test_the_picture_of_the_house_is_the_house():
+    tree, layers = (body for language, body in _blocks("docs/architecture.md"))
+    source = ROOT / "src" / "mobilens"
+    files = {path.name for path in source.rglob("*.py")} - {"__init__.py", "__main__.py"}
+    assert set(re.findall(r"\w+\.py", tree)) == files
+    folders = {path.parent.name for path in source.rglob("__init__.py")} - {"mobilens"}
+    assert folders <= set(re.findall(r"(\w+)/", tree))
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    assert layers.splitlines() == contract["contracts"][0]["layers"]
+
+
 def test_links_lead_to_files():
     for page in PAGES:
         text = (ROOT / page).read_text(encoding="utf-8")
