@@ -118,6 +118,8 @@ def _run(
     settings: TrainSettings, folder: Path, observer: Observer, device: torch.device, world: World
 ) -> TrainResult:
     started = time.monotonic()
+    # As a resumed run reads them: a 5 given for a 5.0 would be other bytes in the checkpoint.
+    settings = TrainSettings.from_json(settings.to_json())
     source = settings.source
     splits = load_splits(source[0] if len(source) == 1 else list(source))
     for note in splits.notes:
