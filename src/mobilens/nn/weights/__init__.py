@@ -7,6 +7,7 @@ from mobilens.nn.weights.batchnorm import recover_batchnorm
 from mobilens.nn.weights.pretrained import (
     PretrainedWeights,
     apply_pretrained,
+    fit_state_dict,
     load_pretrained,
 )
 from mobilens.nn.weights.registry import Entry, list_weights
@@ -16,6 +17,7 @@ __all__ = [
     "PretrainedWeights",
     "apply_pretrained",
     "auto_weights",
+    "fit_state_dict",
     "list_weights",
     "load_pretrained",
     "recover_batchnorm",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from mobilens.errors import WeightsError
 from mobilens.nn.checkpoint import load_tensors
+from mobilens.nn.weights.hdf5 import read_h5
 from mobilens.nn.weights.layouts.keras import layer_name
 
 # Where training scripts put a state dict inside their checkpoint.
@@ -24,16 +26,20 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read a file of weights: its tensors, and its metadata where the format has some.
 
     Args:
-        path: ``.safetensors``; ``.pth``, ``.pt`` or ``.bin`` with a state dict; ``.npz`` of Keras
-            weights as ``{weight.path: array}``.
+        path: ``.safetensors``; ``.pth``, ``.pt`` or ``.bin`` with a state dict; ``.npz`` (or
+            ``.safetensors``) of Keras weights as ``{weight.path: array}``; Keras's ``.h5``,
+            ``.weights.h5`` or ``.keras``.
 
     Raises:
         WeightsError: No such file, another kind of file, or one that holds more than tensors.
+        MissingExtraError: A Keras file, and h5py is not installed.
     """
     if not path.is_file():
         raise WeightsError(f"there is no file {path}")
     if path.suffix == ".safetensors":
-        return load_tensors(path)
+        tensors, metadata = load_tensors(path)
+        named_by_keras = any("/" in key for key in tensors)
+        return (keras_tensors(tensors) if named_by_keras else tensors), metadata
     if path.suffix not in READERS:
         raise WeightsError(
             f"{path} is no file of weights that is known",
@@ -70,6 +76,19 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path} is no readable .npz file: {error}") from None
 
 
+def _read_h5(path: Path) -> dict[str, Tensor]:
+    return keras_tensors(read_h5(path, str(path)))
+
+
+def _read_keras(path: Path) -> dict[str, Tensor]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            weights = io.BytesIO(archive.read("model.weights.h5"))
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise WeightsError(f"{path} is no readable .keras file: {error}") from None
+    return keras_tensors(read_h5(weights, str(path)))
+
+
 def keras_tensors(arrays: Mapping[str, Any]) -> dict[str, Tensor]:
     """Turn Keras weights, ``{weight.path: array}``, into tensors under the names of the key map.
 
@@ -88,4 +107,6 @@ READERS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
     ".pt": _read_torch,
     ".bin": _read_torch,
     ".npz": _read_npz,
+    ".h5": _read_h5,
+    ".keras": _read_keras,
 }

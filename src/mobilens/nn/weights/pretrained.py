@@ -107,27 +107,52 @@ def load_file(path: Path, model: ModelSpec, entry: Entry | None = None) -> Pretr
     if METADATA_KEY in metadata:
         return _from_checkpoint(Checkpoint.load(path), path, model)
     entry = entry or entry_of_file(path)
-    found = detect_layout(tensors, str(path))
-    layout = entry.layout if entry else _variant(found, path, model)
-    fitted = replace(model, padding=layout.padding, bn_eps=layout.bn_eps)
-    ours, fresh = convert(tensors, fitted, layout, str(path))
-    plain = Preprocessing(mean=layout.mean, std=layout.std)
-    return PretrainedWeights(
-        name=str(path),
-        tensors=ours,
-        model=fitted,
-        preprocessing=replace(entry.preprocessing if entry else plain, size=model.resolution),
-        top1=entry.top1 if entry else None,
-        licence=entry.licence if entry else "unknown",
-        folded=layout.folded,
-        fresh=fresh,
+    layout = entry.layout if entry else None
+    if layout is None and path.name.startswith("tf_"):
+        layout = TIMM_TF
+    weights = fit_state_dict(tensors, model, name=str(path), layout=layout)
+    if entry is None:
+        return weights
+    return replace(
+        weights,
+        preprocessing=replace(entry.preprocessing, size=model.resolution),
+        top1=entry.top1,
+        licence=entry.licence,
     )
 
 
-def _variant(layout: Layout, path: Path, model: ModelSpec) -> Layout:
-    """Tell timm's ports of TensorFlow's nets: same keys, another padding and epsilon."""
-    ported = path.name.startswith("tf_") or model.name.endswith("minimalistic")
-    return TIMM_TF if layout is TIMM and ported else layout
+def fit_state_dict(
+    tensors: Mapping[str, Tensor],
+    model: ModelSpec,
+    *,
+    name: str = "the state dict",
+    layout: Layout | None = None,
+) -> PretrainedWeights:
+    """Fit a state dict in memory to a model.
+
+    Args:
+        tensors: In any layout of ``layouts``; Keras weights as ``keras_tensors`` gives them.
+        model: The model that they shall fill.
+        name: What they come from, for messages.
+        layout: Theirs; found from the keys by default. timm's ports of TensorFlow's nets have the
+            same keys as its own, but need ``TIMM_TF``.
+
+    Raises:
+        WeightsError: No known layout, or they do not fit; the first mismatch is named.
+    """
+    layout = layout or detect_layout(tensors, name)
+    if layout is TIMM and model.name.endswith("minimalistic"):
+        layout = TIMM_TF  # timm has no others
+    fitted = replace(model, padding=layout.padding, bn_eps=layout.bn_eps)
+    ours, fresh = convert(tensors, fitted, layout, name)
+    return PretrainedWeights(
+        name=name,
+        tensors=ours,
+        model=fitted,
+        preprocessing=Preprocessing(size=model.resolution, mean=layout.mean, std=layout.std),
+        folded=layout.folded,
+        fresh=fresh,
+    )
 
 
 def _from_checkpoint(checkpoint: Checkpoint, path: Path, model: ModelSpec) -> PretrainedWeights:
