@@ -122,13 +122,20 @@ def fetch(entry: Entry, *, offline: bool = False, progress: Progress = silent) -
         _download(url, target, digest, entry.name, progress)
     except urllib.error.HTTPError as error:
         raise WeightsError(
-            f"{entry.name} is not to be had: {url} answered {error.code} {error.reason}",
+            f"{entry.name} is not to be had: {url} answered {error.code}",
             remedy="other weights, or a file: --weights FILE",
         ) from None
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        raise _unreachable(entry, url, str(reason) or type(error).__name__) from None
+        raise _unreachable(entry, url, _reason(error)) from None
     return target
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said, without its numbers."""
+    cause = getattr(error, "reason", None)
+    if isinstance(cause, BaseException):
+        return _reason(cause)
+    return getattr(error, "strerror", None) or str(cause or error) or type(error).__name__
 
 
 def _unreachable(entry: Entry, url: str, reason: str) -> OfflineError:

@@ -13,6 +13,7 @@ from mobilens.nn.checkpoint import METADATA_KEY, Checkpoint
 from mobilens.nn.weights.convert import convert, described, detect_layout
 from mobilens.nn.weights.files import READERS, read_tensors
 from mobilens.nn.weights.hub import Progress, fetch, silent
+from mobilens.nn.weights.identify import remedy
 from mobilens.nn.weights.layouts import OWN, TIMM, TIMM_TF, Layout
 from mobilens.nn.weights.registry import Entry, entry_of_file, find_entry
 from mobilens.spec.model import ModelSpec
@@ -30,7 +31,7 @@ class PretrainedWeights:
         preprocessing: How pixels were prepared for them; the size is the model's resolution.
         class_names: Names in the order of the classifier, where known.
         top1: Published ImageNet top-1, percent, where known.
-        licence: Of the weights, where known, as an SPDX identifier.
+        licence: Of the weights: an SPDX identifier, or what the file itself says.
         folded: BatchNorm is folded: ``recover_batchnorm`` comes before training.
         fresh: Tensors that they do not give, which stay as initialised.
     """
@@ -69,7 +70,7 @@ def load_pretrained(
     """
     path = Path(source)
     if path.is_file() or path.suffix in (".safetensors", *READERS) or len(path.parts) > 1:
-        return load_file(path, model)
+        return load_file(path, model, identify=True)
     return load_entry(find_entry(str(source)), model, offline=offline, progress=progress)
 
 
@@ -92,13 +93,16 @@ def load_entry(
     return replace(load_file(path, model, entry), name=entry.name)
 
 
-def load_file(path: Path, model: ModelSpec, entry: Entry | None = None) -> PretrainedWeights:
+def load_file(
+    path: Path, model: ModelSpec, entry: Entry | None = None, *, identify: bool = False
+) -> PretrainedWeights:
     """Load a file of weights: a mobilens checkpoint, or any layout in ``layouts``.
 
     Args:
         path: The file.
         model: The model that they shall fill.
         entry: The published weights in it; by default, those whose name the file bears.
+        identify: Where they do not fit, say whose weights they are; takes about a second.
 
     Raises:
         WeightsError: No such file, no known layout, or it does not fit.
@@ -107,12 +111,18 @@ def load_file(path: Path, model: ModelSpec, entry: Entry | None = None) -> Pretr
     if METADATA_KEY in metadata:
         return _from_checkpoint(Checkpoint.load(path), path, model)
     entry = entry or entry_of_file(path)
-    layout = entry.layout if entry else None
-    if layout is None and path.name.startswith("tf_"):
+    layout = entry.layout if entry else detect_layout(tensors, str(path))
+    if layout is TIMM and path.name.startswith("tf_"):
         layout = TIMM_TF
-    weights = fit_state_dict(tensors, model, name=str(path), layout=layout)
+    try:
+        weights = fit_state_dict(tensors, model, name=str(path), layout=layout)
+    except WeightsError as error:
+        if identify:
+            error.remedy = remedy(tensors, layout)
+        raise
     if entry is None:
-        return weights
+        stated = metadata.get("license") or metadata.get("licence") or metadata.get("origin")
+        return replace(weights, licence=stated or "unknown")
     return replace(
         weights,
         preprocessing=replace(entry.preprocessing, size=model.resolution),
@@ -158,13 +168,18 @@ def fit_state_dict(
 def _from_checkpoint(checkpoint: Checkpoint, path: Path, model: ModelSpec) -> PretrainedWeights:
     given = checkpoint.model
     fitted = replace(model, padding=given.padding, bn_eps=given.bn_eps)
-    tensors, fresh = convert(checkpoint.tensors, fitted, OWN, str(path))
+    try:
+        tensors, fresh = convert(checkpoint.tensors, fitted, OWN, str(path))
+    except WeightsError as error:
+        error.remedy = f"--model {given.name} --width {given.width_mult:g}, which the file is of"
+        raise
     return PretrainedWeights(
         name=str(path),
         tensors=tensors,
         model=fitted,
         preprocessing=replace(checkpoint.task.preprocessing, size=model.resolution),
         class_names=checkpoint.task.class_names,
+        licence=checkpoint.provenance.get("weights_licence") or "unknown",
         fresh=fresh,
     )
 

@@ -191,7 +191,9 @@ def find_entry(name: str) -> Entry:
         UnknownNameError: No such weights; the nearest name is the remedy.
     """
     if name not in ENTRIES:
-        raise UnknownNameError.among("weights file or published weights", name, ENTRIES)
+        model = name.partition(".")[0]
+        near = [known for known in ENTRIES if known.partition(".")[0] == model]
+        raise UnknownNameError.among("weights file or published weights", name, near or ENTRIES)
     return ENTRIES[name]
 
 
