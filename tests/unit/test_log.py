@@ -1,6 +1,8 @@
 """The log of a run, and what becomes of it after a kill."""
 
 import csv
+import sys
+import types
 
 import pytest
 
@@ -52,6 +54,34 @@ def test_a_log_cut_short_is_written_again_from_the_state(tmp_path, left):
     (tmp_path / "log.csv").write_text(left)
     EpochLog(tmp_path, [epoch(1), epoch(2)])
     assert [(row["epoch"], row["seconds"]) for row in rows(tmp_path)] == [("1", ""), ("2", "")]
+
+
+def test_tensorboard_gets_each_epoch_where_it_is_installed(tmp_path, monkeypatch):
+    written = []
+
+    class Writer:
+        def __init__(self, folder, purge_step):
+            written.append((folder, purge_step))
+
+        def add_scalar(self, name, value, step):
+            written.append((name, value, step))
+
+        def close(self):
+            written.append("closed")
+
+    module = types.ModuleType("tensorboard")
+    module.SummaryWriter = Writer
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: True)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    log = EpochLog(tmp_path, [epoch(1)])
+    log.write(epoch(2), 1.0)
+    log.close()
+    assert written == [
+        (str(tmp_path / "tensorboard"), 2),
+        ("train_loss", 0.5, 2),
+        ("val_top1", 0.5, 2),
+        "closed",
+    ]
 
 
 def test_nothing_else_is_left_in_the_folder(tmp_path):

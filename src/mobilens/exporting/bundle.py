@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 from collections.abc import Callable, Iterable
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mobilens.data.dataset import Dataset
-from mobilens.errors import ExportError
+from mobilens.errors import ExportError, ImageError
 from mobilens.evaluation import Evaluation, dataset_name, evaluate
 from mobilens.exporting.onnx_graph import INPUT_NAME, build_onnx
 from mobilens.nn.checkpoint import Checkpoint
@@ -180,14 +181,17 @@ def _golden(predictor: TorchPredictor, dataset: Dataset | None) -> tuple[GoldenS
 
 def _golden_pixels(predictor: TorchPredictor, dataset: Dataset | None) -> list[Pixels]:
     preprocessing = predictor.task.preprocessing
-    if dataset is None:
-        stream = np.random.default_rng(0)
-        shape = (GOLDEN_SAMPLES, *preprocessing.size, 3)
-        return [_coarse(noise) for noise in stream.integers(0, 256, shape, np.uint8)]
+    photos: list[Pixels] = []
+    samples = dataset.samples if dataset else ()
     # Spread over the set, whose order is by class.
-    count = min(GOLDEN_SAMPLES, len(dataset))
-    chosen = np.linspace(0, len(dataset) - 1, count).astype(int)
-    return [_coarse(load_prepared(dataset.samples[i].path, preprocessing)) for i in chosen]
+    for index in np.linspace(0, len(samples) - 1, min(GOLDEN_SAMPLES, len(samples))).astype(int):
+        with contextlib.suppress(ImageError):  # the evaluation names what cannot be read
+            photos.append(_coarse(load_prepared(samples[index].path, preprocessing)))
+    if photos:
+        return photos
+    stream = np.random.default_rng(0)
+    shape = (GOLDEN_SAMPLES, *preprocessing.size, 3)
+    return [_coarse(noise) for noise in stream.integers(0, 256, shape, np.uint8)]
 
 
 def _coarse(pixels: Pixels) -> Pixels:

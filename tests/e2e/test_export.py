@@ -1,0 +1,316 @@
+"""``mobilens export``: no file leaves without its proof."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mobilens.cli import main
+from mobilens.errors import ExportError
+from mobilens.exporting import bundle
+from mobilens.exporting.bundle import export_checkpoint
+from mobilens.exporting.onnx_graph import build_onnx
+from mobilens.nn.backbone import build
+from mobilens.nn.checkpoint import Checkpoint
+from mobilens.runtime.bundle import read_manifest
+from mobilens.runtime.predictor import BundlePredictor, load_predictor
+from mobilens.runtime.verify import verify_bundle
+from mobilens.spec.task import Preprocessing, TaskSpec
+from mobilens.spec.zoo import build_spec, list_models
+from mobilens.tasks import build_trained
+from mobilens.tasks.normalise import Normalise
+from mobilens.tasks.predictor import TorchPredictor
+
+pytestmark = pytest.mark.slow
+
+NAMES = ("blue", "green", "red")
+# One of each kind of block and head: plain, inverted residual, squeeze-excite, UIB, attention.
+FAMILIES = [
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "mobilenet_v4_conv_small",
+    "mobilenet_v4_hybrid_medium",
+]
+
+
+def checkpoint_of(name, *, provenance=None, **options):
+    """A net with statistics of its own and answers that differ from image to image."""
+    torch.manual_seed(0)
+    options = {"width_mult": 0.25, "resolution": 64, "num_classes": 3} | options
+    model = build_spec(name, **options)
+    task = TaskSpec("classify", NAMES, Preprocessing(size=model.resolution))
+    net = build(model)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.7, 1.3)
+            nn.init.normal_(module.bias, std=0.1)
+            module.momentum = None  # the statistics of what it sees
+    with torch.no_grad():
+        images = Normalise(task.preprocessing)(torch.from_numpy(pixels(40, model.resolution)))
+        net.train()(images)
+        scores = net.eval()(images)
+        # Not more than so: a net that hardly tells them apart would show its roundings.
+        factor = (1 / scores.std(0)).clamp(max=200)
+        net.head.classifier.weight *= factor.view(-1, 1)
+        net.head.classifier.bias -= (scores * factor).mean(0)
+    return Checkpoint(model, task, net.state_dict(), provenance or {})
+
+
+def pixels(count, size=(64, 64)):
+    """Noise of another tint and brightness in each image."""
+    stream = np.random.default_rng(1)
+    tints = stream.uniform(0.1, 1, (count, 1, 1, 3))
+    return (tints * stream.integers(0, 256, (count, *size, 3))).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def photos(write_photos, tmp_path_factory):
+    root = write_photos(tmp_path_factory.mktemp("data") / "tints", classes=NAMES, count=6)
+    (root / "blue" / "00.png").write_bytes(b"the first one does not decode")
+    return root
+
+
+@pytest.fixture(scope="module")
+def saved(photos, tmp_path_factory):
+    """A checkpoint file that says what it was trained with."""
+    path = tmp_path_factory.mktemp("run") / "best.safetensors"
+    provenance = {
+        "weights": "/home/somebody/weights.safetensors",
+        "weights_licence": "Apache-2.0",
+        "settings": {"source": [str(photos)], "seed": 5, "recipe": {"name": "transfer"}},
+        "data_fingerprint": "f" * 64,
+    }
+    checkpoint_of("mobilenet_v3_small", provenance=provenance).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def graph(saved):
+    return build_onnx(Checkpoint.load(saved))
+
+
+@pytest.fixture(scope="module")
+def exported(saved, graph, tmp_path_factory):
+    """Its model file, proven on its own data."""
+    path = tmp_path_factory.mktemp("file") / "model.onnx"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bundle, "build_onnx", lambda _: graph)
+        assert main(["export", str(saved), "--out", str(path)]) == 0
+    return path
+
+
+@pytest.fixture
+def _quick(graph, monkeypatch):
+    """Its graph, made once: what is tested is what comes after."""
+    monkeypatch.setattr(bundle, "build_onnx", lambda _: graph)
+
+
+# Every family
+
+
+def test_the_families_are_those_of_the_zoo():
+    assert {name.split("_")[1] for name in FAMILIES} == {n.split("_")[1] for n in list_models()}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_file_verifies_and_agrees_for_any_batch(name, tmp_path):
+    checkpoint = checkpoint_of(name)
+    export_checkpoint(checkpoint, tmp_path / "model.onnx", None)
+    verify_bundle(tmp_path / "model.onnx")
+    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
+    ours = TorchPredictor(build_trained(checkpoint), checkpoint.task)
+    file = BundlePredictor(tmp_path / "model.onnx", threads=1)
+    images = pixels(40)
+    expected = ours.forward(images)["probabilities"]
+    assert expected.std(0).min() > 1e-3
+    for batch in (1, 3, 40):
+        got = file.forward(images[:batch])["probabilities"]
+        assert np.abs(got - expected[:batch]).max() <= 1e-4
+
+
+def test_a_dilated_net_of_odd_size_and_tensorflow_padding(tmp_path):
+    checkpoint = checkpoint_of(
+        "mobilenet_v2", resolution=(75, 50), output_stride=16, padding="same"
+    )
+    export_checkpoint(checkpoint, tmp_path / "model.onnx", None)
+    images = pixels(2, (75, 50))
+    ours = TorchPredictor(build_trained(checkpoint), checkpoint.task).forward(images)
+    file = BundlePredictor(tmp_path / "model.onnx", threads=1).forward(images)
+    assert np.abs(ours["probabilities"] - file["probabilities"]).max() <= 1e-4
+
+
+def test_the_graph_is_folded_and_tells_nothing_of_its_maker(graph):
+    import onnx
+
+    data, outputs = graph
+    assert outputs == ("probabilities",)
+    model = onnx.load_from_string(data)
+    operators = {node.op_type for node in model.graph.node}
+    assert "Conv" in operators
+    assert "BatchNormalization" not in operators
+    (given,) = model.graph.input
+    shape = given.type.tensor_type.shape.dim
+    assert given.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert shape[0].dim_param
+    assert [dim.dim_value for dim in shape[1:]] == [64, 64, 3]
+    for trace in (b"site-packages", b".py", b"/home/", b"/root/"):
+        assert trace not in data
+
+
+def test_the_same_checkpoint_gives_the_same_bytes(saved, exported, tmp_path):
+    assert main(["export", str(saved), "--out", str(tmp_path / "again.onnx")]) == 0
+    assert (tmp_path / "again.onnx").read_bytes() == exported.read_bytes()
+
+
+# What the file says
+
+
+def test_the_file_says_what_it_reached_and_on_what(exported, photos):
+    manifest = read_manifest(exported)
+    accuracy = manifest.accuracy
+    assert accuracy.checkpoint == accuracy.file
+    assert set(accuracy.file) == {"top1"}
+    assert accuracy.dataset.name == photos.name
+    assert accuracy.dataset.num_images > 0
+    assert manifest.licence.weights == "Apache-2.0"
+    assert {"torch", "onnxruntime", "mobilens"} <= set(manifest.tools)
+    assert manifest.golden
+
+
+def test_the_file_names_no_folder_of_this_machine(exported, photos):
+    assert read_manifest(exported).provenance == {
+        "weights": "weights.safetensors",
+        "recipe": {"name": "transfer"},
+        "seed": 5,
+        "data_fingerprint": "f" * 64,
+    }
+    assert b"/home/somebody" not in exported.read_bytes()
+    assert str(photos.parent).encode() not in exported.read_bytes()
+
+
+# The command line
+
+
+@pytest.mark.usefixtures("_quick")
+def test_json_tells_file_and_accuracy(saved, photos, tmp_path, capsys):
+    out = tmp_path / "deep" / "model.onnx"
+    assert main(["export", str(saved), "--data", str(photos), "--out", str(out), "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value["file"] == str(out)
+    assert value["bytes"] == out.stat().st_size
+    # The folder is not divided, so all of it is measured, less what does not decode.
+    assert value["agreeing"] == value["evaluation"]["num_images"] == 17
+    assert [one["path"] for one in value["evaluation"]["skipped"]] == ["blue/00.png"]
+
+
+@pytest.mark.usefixtures("_quick")
+def test_beside_the_checkpoint_by_default_and_without_data(saved, tmp_path, capsys):
+    checkpoint = shutil.copy(saved, tmp_path / "best.safetensors")
+    assert main(["export", str(checkpoint), "--no-data"]) == 0
+    out = capsys.readouterr().out
+    assert out.endswith("MB, verified on patterns; its accuracy was not measured\n")
+    assert read_manifest(tmp_path / "model.onnx").accuracy is None
+    assert load_predictor(tmp_path / "model.onnx").task.class_names == NAMES
+
+
+def refused(arguments, capsys):
+    code = main(["export", *map(str, arguments)])
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "Traceback" not in printed.err
+    return code, printed.err
+
+
+def test_data_that_has_gone_names_the_ways_out(tmp_path, capsys):
+    provenance = {"settings": {"source": [str(tmp_path / "gone")]}}
+    checkpoint_of("mobilenet_v3_small", provenance=provenance).save(tmp_path / "a.safetensors")
+    code, err = refused([tmp_path / "a.safetensors"], capsys)
+    assert code == 1
+    assert str(tmp_path / "gone") in err
+    assert "--data" in err
+    assert "--no-data" in err
+
+
+def test_a_checkpoint_of_unknown_data_names_the_ways_out(tmp_path, capsys):
+    checkpoint_of("mobilenet_v3_small").save(tmp_path / "a.safetensors")
+    code, err = refused([tmp_path / "a.safetensors"], capsys)
+    assert code == 2
+    assert f"{tmp_path / 'a.safetensors'} does not say what it was trained with" in err
+    assert "--no-data" in err
+    assert not (tmp_path / "model.onnx").exists()
+
+
+@pytest.mark.usefixtures("_quick")
+def test_data_of_other_classes_is_refused(saved, write_photos, tmp_path, capsys):
+    others = write_photos(tmp_path / "others", classes=("red", "violet"), count=2)
+    out = tmp_path / "model.onnx"
+    code, err = refused([saved, "--data", others, "--out", out], capsys)
+    assert code == 1
+    assert "violet" in err
+    assert not out.exists()
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(exported, capsys):
+    code, err = refused([exported], capsys)
+    assert code == 1
+    assert "is not a readable safetensors file" in err
+
+
+# Refusal
+
+
+class Liar(BundlePredictor):
+    """Answers one image with another class."""
+
+    def forward(self, pixels):
+        outputs = {name: values.copy() for name, values in super().forward(pixels).items()}
+        outputs["probabilities"][-1] = np.roll(outputs["probabilities"][-1], 1)
+        return outputs
+
+
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize("older", [None, b"an older file"])
+def test_a_file_that_answers_differently_is_not_written(
+    saved, photos, tmp_path, monkeypatch, capsys, older
+):
+    monkeypatch.setattr(bundle, "BundlePredictor", Liar)
+    out = tmp_path / "model.onnx"
+    if older:
+        out.write_bytes(older)
+    code, err = refused([saved, "--data", photos, "--out", out], capsys)
+    assert code == 1
+    assert err.startswith(
+        "mobilens export: the file answers 1 of 17 images differently from the checkpoint, "
+        f"the first is {photos / 'red' / '05.jpg'}; nothing was written\n"
+        "  expected: the same answer on every image\n"
+    )
+    assert [file.name for file in tmp_path.iterdir()] == (["model.onnx"] if older else [])
+    assert not older or out.read_bytes() == older
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_file_whose_golden_answers_differ_is_not_written(saved, tmp_path, monkeypatch, capsys):
+    class Wrong(TorchPredictor):
+        def forward(self, pixels):
+            outputs = super().forward(pixels)
+            return {name: np.roll(values, 1, axis=1) for name, values in outputs.items()}
+
+    monkeypatch.setattr(bundle, "TorchPredictor", Wrong)
+    code, _ = refused([saved, "--no-data", "--out", tmp_path / "model.onnx"], capsys)
+    assert code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("_quick")
+def test_an_engine_that_fails_leaves_nothing(saved, tmp_path, monkeypatch):
+    def fail(*_):
+        raise ExportError("the engine cannot run it")
+
+    monkeypatch.setattr(bundle, "verify_bundle", fail)
+    with pytest.raises(ExportError, match="cannot run it"):
+        export_checkpoint(Checkpoint.load(saved), tmp_path / "model.onnx", None)
+    assert list(tmp_path.iterdir()) == []
