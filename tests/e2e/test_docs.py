@@ -34,6 +34,7 @@ mobilens() {
     *) command mobilens "$@" ;;
   esac
 }
+torchrun() { OMP_NUM_THREADS=1 command torchrun "$@" --epochs 1 --resolution 64; }
 """
 PROGRAM = """
 import functools, mobilens
@@ -74,7 +75,9 @@ def place(tmp_path: Path) -> Path:
 
 
 def _runs(language: str, body: str) -> bool:
-    return language == "python" or (language == "sh" and body.startswith(("mobilens ", "python ")))
+    return language == "python" or (
+        language == "sh" and body.startswith(("mobilens ", "torchrun ", "python "))
+    )
 
 
 PAGES_THAT_RUN = [page for page in PAGES if any(_runs(*block) for block in _blocks(page))]
@@ -118,7 +121,7 @@ def test_commands_that_set_up_name_what_exists():
         elif words[:2] == ["pip", "install"]:
             extras = re.findall(r"\[(\w+)\]", " ".join(words))
             assert set(extras) <= set(project["project"]["optional-dependencies"]), (page, words)
-    assert heads == {"mobilens", "make", "pip", "python"}
+    assert heads == {"mobilens", "torchrun", "make", "pip", "python"}
 
 
 def test_blocks_do_not_mix_what_runs_with_what_does_not():
