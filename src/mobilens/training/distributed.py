@@ -10,10 +10,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed
-import torch.distributed.nn.functional as collective
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -94,7 +94,7 @@ def distribute(net: nn.Module, world: World, device: torch.device) -> nn.Module:
             parent = net.get_submodule(name.rpartition(".")[0])
             setattr(parent, name.rpartition(".")[2], SyncBatchNorm2d.sharing(module))
     devices = [device] if device.type == "cuda" else None
-    return DistributedDataParallel(net, device_ids=devices, broadcast_buffers=False)
+    return DistributedDataParallel(net, device_ids=devices)
 
 
 class SyncBatchNorm2d(nn.BatchNorm2d):
@@ -136,9 +136,25 @@ def _moments_of_all(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     # Everybody's row, in one sum: moments of each are exact where sums of squares would cancel.
     rows = x.new_zeros(torch.distributed.get_world_size(), 2 * channels + 1)
     rows[torch.distributed.get_rank()] = torch.cat([count, mean, variance])
-    rows = collective.all_reduce(rows)  # type: ignore[no-untyped-call]
+    rows = _SumOfAll.apply(rows)
     counts, means, variances = rows.split([1, channels, channels], dim=1)
     total = counts.sum(0)
     mean = (counts * means).sum(0) / total
     variance = (counts * (variances + (means - mean).square())).sum(0) / total
     return total, mean, variance
+
+
+class _SumOfAll(torch.autograd.Function):
+    """Sum over all processes; the gradient of a sum that all of them use is likewise one."""
+
+    @staticmethod
+    def forward(_: Any, rows: Tensor) -> Tensor:
+        total = rows.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        torch.distributed.all_reduce(total)
+        return total
