@@ -67,8 +67,11 @@ def cache_folder() -> Path:
     own = os.environ.get("MOBILENS_CACHE")
     if own:
         return Path(own).expanduser() / "weights"
-    shared = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(shared).expanduser() / "mobilens" / "weights"
+    return _user_cache() / "mobilens" / "weights"
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
 
 
 def address(entry: Entry) -> str:
@@ -148,12 +151,12 @@ def _unreachable(entry: Entry, url: str, reason: str) -> OfflineError:
 def _foreign_copies(entry: Entry) -> Iterator[Path]:
     """Where the hub's own client and torchvision keep what they fetched."""
     if entry.host == "hub":
-        home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
+        home = Path(os.environ.get("HF_HOME") or _user_cache() / "huggingface").expanduser()
         folder = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
         repository = folder / ("models--" + entry.file.replace("/", "--"))
         yield from sorted(repository.glob(f"snapshots/*/{HUB_FILE}"))
     else:
-        home = Path(os.environ.get("TORCH_HOME") or "~/.cache/torch").expanduser()
+        home = Path(os.environ.get("TORCH_HOME") or _user_cache() / "torch").expanduser()
         path = home / "hub" / "checkpoints" / entry.file
         if path.is_file():
             yield path
