@@ -36,15 +36,18 @@ class SameConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, C, H, W); each side is divided by the stride, rounded up."""
-        pads: list[int] = []
-        for axis in (1, 0):  # F.pad wants the last axis first
+        totals = []
+        for axis in (0, 1):
             size, stride = x.shape[2 + axis], self.stride[axis]
             reach = self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
-            total = max((-(-size // stride) - 1) * stride + reach - size, 0)
-            pads += [total // 2, total - total // 2]
-        if any(pads):
-            x = F.pad(x, pads)
-        return super().forward(x)
+            totals.append(max((-(-size // stride) - 1) * stride + reach - size, 0))
+        (before_y, after_y), (before_x, after_x) = ((n // 2, n - n // 2) for n in totals)
+        if before_y == after_y and before_x == after_x:
+            # The convolution pads for itself then, which spares a copy of the whole input.
+            sides = (before_y, before_x)
+        else:
+            x, sides = F.pad(x, (before_x, after_x, before_y, after_y)), (0, 0)
+        return F.conv2d(x, self.weight, self.bias, self.stride, sides, self.dilation, self.groups)
 
 
 def build_conv(
