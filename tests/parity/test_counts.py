@@ -4,6 +4,7 @@ import pytest
 import torch
 from timm.models import efficientnet, mobilenetv3
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import mobilenetv3 as torchvision_v3
 
 from mobilens.spec.zoo import build_spec
 
@@ -64,3 +65,14 @@ def test_above_width_one_only_the_penultimate_layer_differs(net):
     cost = spec.cost()
     assert cost.params == sum(p.numel() for p in theirs.parameters())
     assert cost.macs == macs(theirs, 160)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_large", "mobilenet_v3_small"])
+@pytest.mark.parametrize("width", [0.03, 0.1, 0.35, 0.6, 1.25])
+def test_torchvisions_rule(name, width):
+    """At small widths an expansion comes to nothing, and torchvision leaves it out."""
+    rows, last = torchvision_v3._mobilenet_v3_conf(name, width_mult=width)
+    theirs = torchvision_v3.MobileNetV3(rows, last)
+    cost = build_spec(name, width_mult=width, width_rule="torchvision", resolution=96).cost()
+    assert cost.params == sum(p.numel() for p in theirs.parameters())
+    assert cost.macs == macs(theirs, 96)

@@ -73,6 +73,10 @@ class _Widths:
             return inputs
         return make_divisible(inputs * (at_one / inputs_at_one))
 
+    def expands(self, at_one: int, inputs_at_one: int, expanded: int, inputs: int) -> bool:
+        # torchvision looks at the channels after scaling, which matters below a width of 0.2.
+        return expanded != inputs if self.rule == "torchvision" else at_one != inputs_at_one
+
     def penultimate(self, at_one: int) -> int:
         scale = self.width_mult if self.rule == "torchvision" else max(1.0, self.width_mult)
         return make_divisible(at_one * scale)
@@ -147,7 +151,7 @@ def _build(
                 stride=s,
                 act=ACT[nl],
                 squeeze_channels=make_divisible(expanded / 4) if se else 0,
-                expand=exp != inputs_at_one,
+                expand=widths.expands(exp, inputs_at_one, expanded, inputs),
                 residual=s == 1 and inputs == channels,
             )
         )
