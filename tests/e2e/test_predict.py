@@ -186,3 +186,22 @@ def test_wrong_use_ends_with_code_2(toy: Path, photos: Path, options: list[str])
     with pytest.raises(SystemExit) as caught:
         main(["predict", str(toy), str(photos), *options])
     assert caught.value.code == 2
+
+
+def test_a_name_of_two_lines_is_one_row_of_csv(
+    toy: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = tmp_path / "two\nlines.png"
+    odd.write_bytes(next(photos.rglob("*.png")).read_bytes())
+    assert main(["predict", str(toy), str(odd), "--csv", "--top", "1"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["path"] == str(odd)
+
+
+def test_a_pipe_is_an_error_row(
+    toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "x.jpg")
+    assert main(["predict", str(toy), str(tmp_path), "--json"]) == 1
+    (row,) = capsys.readouterr().out.splitlines()
+    assert json.loads(row)["error"] == "this is a pipe, not an image"

@@ -142,8 +142,8 @@ def _csv_row(classes: int) -> Callable[[str, Answer], str]:
 
 def _csv_line(cells: list[Any]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(cells)
-    return line.getvalue()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue().removesuffix("\n")
 
 
 def _keep_odd_names() -> None:

@@ -172,7 +172,12 @@ def _reading(source: Source) -> Iterator[ImageFile.ImageFile]:
 
 
 def _stream(source: Source) -> IO[bytes]:
-    return BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
+    if isinstance(source, bytes):
+        return BytesIO(source)
+    path = Path(source)
+    if path.is_fifo():
+        raise ImageError(f"{os.fspath(source)}: this is a pipe, not an image")
+    return path.open("rb")
 
 
 def _parse(name: str, stream: IO[bytes]) -> ImageFile.ImageFile:

@@ -34,15 +34,19 @@ IMAGE_SUFFIXES = frozenset(
     (
         ".jpg",
         ".jpeg",
+        ".jpe",
+        ".jfif",
         ".png",
         ".webp",
         ".gif",
         ".bmp",
+        ".dib",
         ".tif",
         ".tiff",
         ".ppm",
         ".pgm",
         ".pbm",
+        ".pnm",
     )
 )
 WHITE: Colour = (255, 255, 255)
