@@ -126,6 +126,10 @@ def _report(
         data_notes=result.splits.notes,
         skipped=tuple(SkippedFile(str(item.path), item.reason) for item in result.skipped),
         latency=latency,
+        licences=(("Weights that training began with", result.weights_licence or "own"),)
+        if result.weights
+        else (),
+        seconds=result.seconds,
         device=f"{timings.device.cpu}, {timings.device.cores} cores, {timings.device.system}",
         versions={"python": platform.python_version()} | versions,
     )

@@ -434,3 +434,62 @@ def test_several_processes_need_a_named_folder(photos, capsys, monkeypatch):
     code, err = refused([str(photos), *SMALL], capsys)
     assert code == 2
     assert "expected: --out DIR, the same for all" in err
+
+
+def test_offline_says_where_the_weights_are_to_be_had(photos, tmp_path, monkeypatch):
+    for name in ("MOBILENS_CACHE", "HF_HOME", "TORCH_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.delenv("MOBILENS_WEIGHTS_DIR", raising=False)
+    listener = Listener()
+    settings = TrainSettings(
+        source=(str(photos),), recipe=gentle(1), resolution=32, device="cpu", offline=True
+    )
+    run_training(settings, tmp_path / "run", listener)
+    said = [line for line in listener.said if line.startswith("weights:")]
+    assert len(said) == 2
+    assert said[0].startswith("weights: offline, and none of mobilenet_v3_small on this machine")
+    assert said[0].endswith("on another one and give the file with --weights FILE")
+    assert said[1] == "weights: none could be had, training from scratch"
+
+
+def test_a_run_goes_on_without_the_file_that_it_began_with(photos, tmp_path):
+    first = run_training(small(photos, gentle(1)), tmp_path / "first", Listener())
+    weights = shutil.copy(first.checkpoint, tmp_path / "begin.safetensors")
+    second = run_training(
+        small(photos, gentle(1), weights=str(weights)), tmp_path / "second", Listener()
+    )
+    before = second.checkpoint.read_bytes()
+    weights.unlink()
+    again = run_training(
+        TrainSettings.load(tmp_path / "second" / "recipe.json"), tmp_path / "second", Listener()
+    )
+    assert (again.weights, again.weights_licence) == (second.weights, second.weights_licence)
+    assert again.checkpoint.read_bytes() == before
+
+
+def test_a_device_that_is_not_there_is_wrong_use(photos, tmp_path, capsys):
+    for name in ("foo", "xpu"):
+        code, err = refused(
+            [str(photos), *SMALL[:-1], name, "--out", str(tmp_path / "run")], capsys
+        )
+        assert code == 2
+        assert err.startswith(f"mobilens train: the device {name!r} cannot be used: ")
+        assert err.endswith("  try: --device auto\n")
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(photos, tmp_path, capsys):
+    (tmp_path / "taken").write_text("a file")
+    code, err = refused([str(photos), *SMALL, "--out", str(tmp_path / "taken" / "run")], capsys)
+    assert code == 1
+    assert err == f"mobilens train: {tmp_path / 'taken' / 'run'}: Not a directory\n"
+
+
+def test_the_demo_leaves_another_run_alone(tmp_path, capsys):
+    (tmp_path / "recipe.json").write_text("mine")
+    assert main(["demo", "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"mobilens demo: {tmp_path} is there already\n"
+        "  expected: a new or an empty folder for --out\n"
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["recipe.json"]

@@ -168,7 +168,6 @@ def test_page_of_a_run_that_knows_little(tmp_path):
     words = page_of(tmp_path, report_of(tmp_path)).words
     assert "Trained from scratch." in words
     assert "Nothing was found that would spoil the result." in words
-    assert "licences of the data and the weights were not stated" in words
     assert "p50" not in words
     assert "None" not in words.replace("None of them was trained on", "")
 

@@ -49,7 +49,8 @@ def test_files_keep_everything(tmp_path):
     ("values", "message"),
     [
         ({"minutes": 0.0}, "minutes is 0.0\n  expected: above 0"),
-        ({"seed": -1}, "seed is -1\n  expected: 0 or more"),
+        ({"seed": -1}, "seed is -1\n  expected: 0 to 4,294,967,295"),
+        ({"seed": 2**32}, "seed is 4294967296\n  expected: 0 to 4,294,967,295"),
     ],
 )
 def test_impossible_numbers_are_refused(values, message):

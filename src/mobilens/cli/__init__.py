@@ -49,6 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader went away, as `head` does: point stdout elsewhere so that exit stays quiet.
         sys.stdout = None
         return 0
+    except OSError as error:
+        # A full disk, a folder that may not be written to: the system's words, and which file.
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"mobilens {args.verb}: {where}{error.strerror or error}", file=sys.stderr)
+        return 1
 
 
 def _parser(verb: str | None) -> argparse.ArgumentParser:

@@ -31,12 +31,11 @@ def run(args: argparse.Namespace) -> int:
     from mobilens.deliver import deliver
     from mobilens.demo import write_photos
     from mobilens.runtime.verify import verify_bundle
-    from mobilens.training.folder import free_folder
     from mobilens.training.run import run_training
     from mobilens.training.settings import TrainSettings
 
     started = time.monotonic()
-    folder = args.out or free_folder(Path("runs/demo"))
+    folder = _new_folder(args.out)
     photos = folder / "photos"
     count = write_photos(photos)
     say(f"{count} handwritten digits (UCI, CC BY 4.0; scans of 8x8 pixels, enlarged): {photos}")
@@ -62,6 +61,18 @@ def run(args: argparse.Namespace) -> int:
         "  mobilens train PHOTOS"
     )
     return 0
+
+
+def _new_folder(out: Path | None) -> Path:
+    """A folder that holds nothing yet: the demo never writes into another run."""
+    from mobilens.errors import UsageError
+    from mobilens.training.folder import free_folder
+
+    if out is None:
+        return free_folder(Path("runs/demo"))
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is there already", expected="a new or an empty folder for --out")
+    return out
 
 
 def _recipe(epochs: int) -> Recipe:

@@ -138,10 +138,17 @@ def _fresh(args: argparse.Namespace) -> tuple[TrainSettings, Path]:
     settings = replace(
         repeated,
         source=tuple(args.data) or repeated.source,
-        command=shlex.join(["mobilens", *args.words]),
+        command=_command(args.words),
         **_given(args),
     )
     return settings, run_folder(args.out, settings.source[0], settings.model)
+
+
+def _command(words: list[str]) -> str:
+    """The line that started this run, that of several processes too."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    launcher = ["torchrun", "--nproc-per-node", str(processes), "-m"] if processes > 1 else []
+    return shlex.join([*launcher, "mobilens", *words])
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:

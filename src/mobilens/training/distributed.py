@@ -7,7 +7,7 @@ into (gradients, BatchNorm's statistics) run over all processes, so they learn w
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,8 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+
+from mobilens.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -76,13 +78,33 @@ def joined_world(device: torch.device) -> Iterator[World]:
         torch.distributed.destroy_process_group()
 
 
+_GPUS: dict[str, Callable[[], bool]] = {
+    "cuda": torch.cuda.is_available,
+    "mps": torch.backends.mps.is_available,
+}
+
+
 def local_device(name: str) -> torch.device:
-    """Choose the device: ``"auto"`` is a GPU if there is one, each process its own."""
+    """Choose the device: ``"auto"`` is a GPU if there is one, each process its own.
+
+    Raises:
+        UsageError: There is no such device here.
+    """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = next((gpu for gpu, there in _GPUS.items() if there()), "cpu")
     if name == "cuda" and "LOCAL_RANK" in os.environ:
         name = f"cuda:{os.environ['LOCAL_RANK']}"
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"the device {name!r} cannot be used: {reason}",
+            expected=", ".join(["cpu", *(gpu for gpu, there in _GPUS.items() if there())]),
+            remedy="--device auto",
+        ) from None
+    return device
 
 
 def distribute(net: nn.Module, world: World, device: torch.device) -> nn.Module:

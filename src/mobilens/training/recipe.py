@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from mobilens.errors import SpecError, UnknownNameError
@@ -78,6 +78,10 @@ class Recipe:
         for name in ("momentum", "label_smoothing", "bn_momentum", "backbone_lr_scale"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SpecError(f"{name} is {getattr(self, name)}", expected="0 to 1")
+
+    def with_epochs(self, epochs: int) -> Recipe:
+        """The same with fewer or more epochs; a short run warms up for a fifth of it at most."""
+        return replace(self, epochs=epochs, warmup_epochs=min(self.warmup_epochs, epochs / 5))
 
     def to_json(self) -> dict[str, Any]:
         """Give JSON values that ``from_json`` reads back unchanged."""

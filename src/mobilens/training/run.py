@@ -6,7 +6,7 @@ import copy
 import hashlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,6 +65,8 @@ class TrainResult:
         history: One row an epoch.
         best_epoch: Epoch whose weights were kept, counted from 1.
         weights: Name of the weights that it began with, or None.
+        weights_licence: Their licence, or None.
+        seconds: From the first file read to the best checkpoint; of a resumed run, since then.
         world: This process among all; only the leading one's files count.
     """
 
@@ -77,6 +79,8 @@ class TrainResult:
     history: list[dict[str, float]]
     best_epoch: int
     weights: str | None
+    weights_licence: str | None
+    seconds: float
     world: World
 
     @property
@@ -127,18 +131,18 @@ def _run(
     if world.leads:
         # Before the first epoch too: from here on a killed run can be resumed.
         settings.save(folder / SETTINGS_FILE)
-    weights = _find_weights(settings, len(splits.train.class_names), observer)
-    recipe = settings.resolved_recipe(has_weights=weights is not None)
-    asked = settings.model_spec(len(splits.train.class_names))
-    model = weights.model if weights else asked
+    begun = _begun(folder)
+    start = begun or _new_start(settings, len(splits.train.class_names), observer)
+    recipe = settings.resolved_recipe(has_weights=start.name is not None)
+    model = start.model
     if recipe.dropout is not None:
         model = replace(model, head=replace(model.head, dropout=recipe.dropout))
-    preprocessing = weights.preprocessing if weights else Preprocessing(size=model.resolution)
+    preprocessing = start.preprocessing
     task_spec = TaskSpec(settings.task, splits.train.class_names, preprocessing)
     task = torch_task(settings.task)
     data, splits, skipped = _read(splits, task_spec, task, settings, observer)
     torch.manual_seed(settings.seed)
-    net = _build_net(task, model, weights, recipe)
+    net = _build_net(task, model, start.weights, recipe)
     run = Fit(
         net=net.to(device),
         task=task,
@@ -151,17 +155,17 @@ def _run(
         seed=settings.seed,
         class_weights=_class_weights(splits.train, recipe, device),
     )
-    if weights and not (folder / STATE_FILE).is_file():
-        _prepare_net(run, weights, preprocessing, observer)
+    if start.weights is not None:
+        _prepare_net(run, start.weights, preprocessing, observer)
     if settings.minutes is not None:
         recipe = _fit_into(run, settings.minutes * 60 - (time.monotonic() - started), observer)
         run = replace(run, recipe=recipe)
-    settings = settings.settled(recipe, weights.name if weights else "none")
+    settings = settings.settled(recipe, start.name or "none")
     if world.leads:
         settings.save(folder / SETTINGS_FILE)
     provenance = {
-        "weights": weights.name if weights else None,
-        "weights_licence": weights.licence if weights else None,
+        "weights": start.name,
+        "weights_licence": start.licence,
         # Less the command: the same run by another line, elsewhere, is the same bytes.
         "settings": replace(settings, command="").to_json(),
         "data_fingerprint": data.fingerprint,
@@ -182,29 +186,70 @@ def _run(
         skipped=skipped,
         history=progress.history,
         best_epoch=progress.best_epoch,
-        weights=weights.name if weights else None,
+        weights=start.name,
+        weights_licence=start.licence,
+        seconds=time.monotonic() - started,
         world=world,
     )
 
 
-def _find_weights(
-    settings: TrainSettings, num_classes: int, observer: Observer
-) -> PretrainedWeights | None:
+@dataclass(frozen=True)
+class _Start:
+    """What a run begins with: a model, what its pixels are like, and perhaps weights.
+
+    Of a run that is gone on with, ``weights`` is None, since its state holds them; name and
+    licence are those that it began with.
+    """
+
+    model: ModelSpec
+    preprocessing: Preprocessing
+    weights: PretrainedWeights | None = None
+    name: str | None = None
+    licence: str | None = None
+
+
+def _begun(folder: Path) -> _Start | None:
+    """What the run in a folder began with, if it has finished an epoch; no other file is read."""
+    if not (folder / STATE_FILE).is_file() or not (folder / BEST_FILE).is_file():
+        return None
+    best = Checkpoint.load(folder / BEST_FILE)
+    known = best.provenance
+    return _Start(
+        best.model,
+        best.task.preprocessing,
+        name=known.get("weights"),
+        licence=known.get("weights_licence"),
+    )
+
+
+def _new_start(settings: TrainSettings, num_classes: int, observer: Observer) -> _Start:
     model = settings.model_spec(num_classes)
+    weights = _find_weights(settings, model, observer)
+    if weights is None:
+        return _Start(model, Preprocessing(size=model.resolution))
+    known = f", top-1 {weights.top1} on ImageNet-1k" if weights.top1 else ""
+    observer.say(f"weights: {weights.name} ({weights.licence}{known})")
+    return _Start(
+        weights.model, weights.preprocessing, weights, name=weights.name, licence=weights.licence
+    )
+
+
+def _find_weights(
+    settings: TrainSettings, model: ModelSpec, observer: Observer
+) -> PretrainedWeights | None:
+    def progress(items: Iterable[bytes], *, total: int, label: str) -> Iterable[bytes]:
+        return observer.progress(items, total, f"fetching {label}")
+
     if settings.weights == "none":
         observer.say("weights: none, training from scratch")
         return None
+    offline = settings.offline
     if settings.weights != "auto":
-        weights = load_pretrained(settings.weights, model, offline=settings.offline)
-    else:
-        found = auto_weights(model, offline=settings.offline)
-        if found is None:
-            observer.say("weights: none could be had, training from scratch")
-            return None
-        weights = found
-    known = f", top-1 {weights.top1} on ImageNet-1k" if weights.top1 else ""
-    observer.say(f"weights: {weights.name} ({weights.licence}{known})")
-    return weights
+        return load_pretrained(settings.weights, model, offline=offline, progress=progress)
+    found = auto_weights(model, offline=offline, say=observer.say, progress=progress)
+    if found is None:
+        observer.say("weights: none could be had, training from scratch")
+    return found
 
 
 def _read(
@@ -330,7 +375,9 @@ def _fit_into(run: Fit, seconds: float, observer: Observer) -> Recipe:
     times = []
     for _ in range(TRIAL_STEPS):
         started = time.perf_counter()
-        batch_loss(run, net, batch, draws).backward()  # type: ignore[no-untyped-call]
+        loss = batch_loss(run, net, batch, draws)
+        loss.backward()  # type: ignore[no-untyped-call]
+        loss.item()  # a GPU only queues the work: wait for it
         times.append(time.perf_counter() - started)
     started = time.perf_counter()
     score(run, net)
@@ -341,5 +388,4 @@ def _fit_into(run: Fit, seconds: float, observer: Observer) -> Recipe:
         observer.say(
             f"{epochs} of {run.recipe.epochs} epochs fit into the time ({epoch:.1f} s each)"
         )
-    warmup = min(run.recipe.warmup_epochs, epochs / 5)
-    return replace(run.recipe, epochs=epochs, warmup_epochs=warmup)
+    return run.recipe.with_epochs(epochs)

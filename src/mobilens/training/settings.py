@@ -63,8 +63,8 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if self.minutes is not None and not self.minutes > 0:
             raise SpecError(f"minutes is {self.minutes}", expected="above 0")
-        if self.seed < 0:
-            raise SpecError(f"seed is {self.seed}", expected="0 or more")
+        if not 0 <= self.seed < 2**32:
+            raise SpecError(f"seed is {self.seed}", expected="0 to 4,294,967,295")
 
     def model_spec(self, num_classes: int) -> ModelSpec:
         """Describe the net that was asked for, with this many classes."""
@@ -79,9 +79,10 @@ class TrainSettings:
     def resolved_recipe(self, *, has_weights: bool) -> Recipe:
         """Choose the recipe where none was named, and put the wished numbers in."""
         recipe = self.recipe or build_recipe("transfer" if has_weights else "scratch")
+        if self.epochs is not None:
+            recipe = recipe.with_epochs(self.epochs)
         return replace(
             recipe,
-            epochs=recipe.epochs if self.epochs is None else self.epochs,
             batch_size=recipe.batch_size if self.batch_size is None else self.batch_size,
             lr=recipe.lr if self.lr is None else self.lr,
         )

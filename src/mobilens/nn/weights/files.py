@@ -70,9 +70,10 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
     try:
+        # A single array is no archive and has no `files`.
         with np.load(path, allow_pickle=False) as arrays:
             return keras_tensors({name: arrays[name] for name in arrays.files})
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, AttributeError, TypeError, ValueError, OSError) as error:
         raise WeightsError(f"{path} is no readable .npz file: {error}") from None
 
 
