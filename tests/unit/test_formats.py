@@ -257,3 +257,19 @@ def test_patterns_do_not_follow_loops(animals: Path):
 def test_patterns_that_cannot_be_used(source: str | list[str], message: str):
     with pytest.raises(DataError, match=message):
         read_source(source)
+
+
+def test_class_folders_of_files_with_other_endings_are_named(tmp_path: Path):
+    touch(tmp_path, "cat/a.jpg", "dog/b.jfif", "eel/c.jpg", "fox/photo")
+    listing = read_source(tmp_path)
+    assert set(labels(listing).values()) == {"cat", "dog", "eel"}
+    assert listing.notes == (
+        f"class folders without an image in {tmp_path.name}: fox",
+        "of these, some hold files whose endings are no image's: fox 1; "
+        "rename what are photos, such as to .jpg",
+    )
+
+
+def test_an_empty_name_is_not_the_current_folder():
+    with pytest.raises(DataError, match="an empty name was given for the data"):
+        read_source("")

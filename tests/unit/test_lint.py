@@ -234,13 +234,19 @@ def test_no_file_is_readable(tmp_path: Path):
 
 def test_small_classes():
     learn, measure = find_small_classes({"a": 9, "b": 10, "c": 2}, {"a": 9, "b": 0, "c": 10})
-    assert (learn.kind, learn.severity) == ("few_to_learn", "warning")
+    assert (learn.kind, learn.severity) == ("few_to_learn", "problem")
+    assert (measure.kind, measure.severity) == ("few_to_measure", "problem")
     assert [item.text for item in learn.items] == ["c: 2 images", "a: 9 images"]
     assert [item.text for item in measure.items] == [
         "b: none, so it is not measured at all",
         "a: 9 images; all of them right would still mean anything from 70 to 100 %",
     ]
     assert find_small_classes({"a": 1, "b": 50}, {"a": 10})[0].severity == "problem"
+    # Four images teach nothing, and one measures nothing.
+    few = {"a": 4, "b": 50}, {"a": 1, "b": 50}
+    assert [one.severity for one in find_small_classes(*few)] == ["problem", "problem"]
+    enough = {"a": 5, "b": 50}, {"a": 2, "b": 50}
+    assert [one.severity for one in find_small_classes(*enough)] == ["warning", "warning"]
     assert find_small_classes({"a": 10}, {"a": 10}) == []
 
 

@@ -17,6 +17,8 @@ UNREAD_PICTURES = frozenset(
     | {".hdr", ".pdf", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"}
     | {".mp4", ".mov", ".avi", ".mkv", ".webm"}
 )
+# What people and programs leave beside photos.
+NOTES = frozenset({".txt", ".md", ".json", ".xml", ".csv", ".html", ".db", ".ini", ".log", ".url"})
 
 
 @dataclass
@@ -26,10 +28,12 @@ class Found:
     Attributes:
         images: Files whose suffix is that of an image that is read.
         unread: Count of pictures of other kinds, by suffix.
+        others: Count of all other files, notes aside.
     """
 
     images: list[Path] = field(default_factory=list)
     unread: Counter[str] = field(default_factory=Counter)
+    others: int = 0
 
 
 def has_image_suffix(name: str) -> bool:
@@ -53,6 +57,8 @@ def find_images(folder: Path, *, recursive: bool = True) -> Found:
             found.images.append(path)
         elif suffix in UNREAD_PICTURES:
             found.unread[suffix] += 1
+        elif suffix not in NOTES:
+            found.others += 1
     return found
 
 

@@ -46,6 +46,12 @@ def read_source(source: Source) -> Listing:
     """
     sources = [source] if isinstance(source, str | Path) else source
     arguments = tuple(str(item) for item in sources)
+    if "" in arguments:
+        raise DataError(
+            "an empty name was given for the data",
+            expected=EXPECTED,
+            remedy="look at the shell variable that it came from",
+        )
     for name in FORMATS:
         module = cast(Format, importlib.import_module(f"mobilens.data.formats.{name}"))
         if module.recognises(arguments):

@@ -27,6 +27,7 @@ class _Look:
 
     part: Part
     num_loose: int
+    strange: Counter[str]
     unread: Counter[str]
 
 
@@ -94,6 +95,7 @@ def _split_folders(root: Path) -> tuple[dict[Split, list[Path]], list[str]]:
 def _look(root: Path, split: Split | None) -> _Look:
     files: list[tuple[Path, str]] = []
     empty: list[str] = []
+    strange: Counter[str] = Counter()
     labels: set[str] = set()
     loose = find_images(root, recursive=False)
     unread = loose.unread
@@ -103,6 +105,7 @@ def _look(root: Path, split: Split | None) -> _Look:
         unread += found.unread
         if not found.images:
             empty.append(label)
+            strange[label] += found.others
             continue
         if label in labels:
             raise DataError(
@@ -112,7 +115,7 @@ def _look(root: Path, split: Split | None) -> _Look:
             )
         labels.add(label)
         files.extend((path, label) for path in found.images)
-    return _Look(Part(split, root, tuple(files), tuple(empty)), len(loose.images), unread)
+    return _Look(Part(split, root, tuple(files), tuple(empty)), len(loose.images), +strange, unread)
 
 
 def _filled(look: _Look) -> Part:
@@ -158,6 +161,12 @@ def _notes(look: _Look) -> list[str]:
     part, notes = look.part, []
     if part.files and part.empty:
         notes.append(f"class folders without an image in {part.root.name}: {some(part.empty, 10)}")
+    if part.files and look.strange:
+        counts = [f"{label} {count}" for label, count in sorted(look.strange.items())]
+        notes.append(
+            f"of these, some hold files whose endings are no image's: {some(counts, 10)}; "
+            "rename what are photos, such as to .jpg"
+        )
     if part.files and look.num_loose:
         notes.append(
             f"images in {part.root.name} beside the class folders, left out: {look.num_loose}"

@@ -10,6 +10,9 @@ from mobilens.vision.intervals import wilson
 
 MIN_TO_LEARN = 10
 MIN_TO_MEASURE = 10
+# With fewer than these, a figure of the class means nothing: a problem, not a warning.
+LEAST_TO_LEARN = 5
+LEAST_TO_MEASURE = 2
 NOTED_RATIO, UNBALANCED_RATIO = 3.0, 10.0
 # The accuracy at which the width of an interval is told.
 ASSUMED_ACCURACY = 0.9
@@ -27,7 +30,7 @@ def find_small_classes(train: Counts, val: Counts) -> list[Finding]:
     findings = []
     few = _below(MIN_TO_LEARN, train)
     if few:
-        severity: Severity = "problem" if few[0][1] < 2 else "warning"
+        severity: Severity = "problem" if few[0][1] < LEAST_TO_LEARN else "warning"
         findings.append(
             Finding(
                 "few_to_learn",
@@ -40,10 +43,11 @@ def find_small_classes(train: Counts, val: Counts) -> list[Finding]:
         )
     few = _below(MIN_TO_MEASURE, val)
     if few:
+        severity = "problem" if few[0][1] < LEAST_TO_MEASURE else "warning"
         findings.append(
             Finding(
                 "few_to_measure",
-                "warning",
+                severity,
                 f"{counted(len(few), 'class', 'classes')} with fewer than {MIN_TO_MEASURE} images "
                 "to measure on: their own figures are rough",
                 "hold out more images of them, or judge by the total only",
