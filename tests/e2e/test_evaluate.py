@@ -141,3 +141,14 @@ def test_wrong_use_is_exit_code_2(toy, colours, option):
     with pytest.raises(SystemExit) as stopped:
         main(["evaluate", str(toy), str(colours), *option])
     assert stopped.value.code == 2
+
+
+def test_a_grid_that_cannot_be_written_is_refused_before_measuring(toy, colours, tmp_path, capsys):
+    for grid in (tmp_path, tmp_path / "none" / "grid.png"):
+        assert main(["evaluate", str(toy), str(colours), "--grid", str(grid)]) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err == (
+            f"mobilens evaluate: --grid {grid} cannot be written\n"
+            "  expected: a file in a folder that exists\n"
+        )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mobilens.cli.arguments import data_source, positive_int
 from mobilens.cli.terminal import print_json, say, table
+from mobilens.errors import UsageError
 from mobilens.observer import TerminalObserver
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, print, and draw the worst mistakes if asked."""
     from mobilens.api import evaluate
 
+    if args.grid and (args.grid.is_dir() or not args.grid.absolute().parent.is_dir()):
+        raise UsageError(
+            f"--grid {args.grid} cannot be written",
+            expected="a file in a folder that exists",
+        )
     evaluation = evaluate(
         args.model,
         data_source(args.data),

@@ -228,8 +228,13 @@ def _bootstrapped(
     """Estimate F1 for each class, and macro precision, recall and F1."""
     f1, macro = _f1_and_macro(targets[None], answers[None], classes)
     drawn = [_f1_and_macro(targets[i], answers[i], classes) for i in resamples(len(targets), seed)]
-    f1_estimates = percentile_interval(f1[0], np.concatenate([one for one, _ in drawn]))
-    macros = percentile_interval(macro[0], np.concatenate([one for _, one in drawn]))
+    # F1 rests on the images that are of the class or were taken for it.
+    either = (targets[:, None] == np.arange(classes)) | (answers[:, None] == np.arange(classes))
+    counts = either.sum(axis=0).tolist()
+    f1_estimates = percentile_interval(f1[0], np.concatenate([one for one, _ in drawn]), counts)
+    macros = percentile_interval(
+        macro[0], np.concatenate([one for _, one in drawn]), [len(targets)] * macro.shape[1]
+    )
     # Macro figures are always defined: at least one class occurs.
     return f1_estimates, [estimate for estimate in macros if estimate]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -105,21 +105,28 @@ def count_rows(
 
 
 def percentile_interval(
-    values: NDArray[np.float64], drawn: NDArray[np.float64]
+    values: NDArray[np.float64], drawn: NDArray[np.float64], counts: Sequence[int]
 ) -> list[Estimate | None]:
-    """Estimate figures from what they were in bootstrap resamples.
+    """Estimate shares from what they were in bootstrap resamples.
+
+    A share of 0 or 1 is 0 or 1 in every resample, however few samples there are: there the
+    interval is Wilson's of none or all right.
 
     Args:
-        values: (figures,), as measured; NaN where not defined.
+        values: (figures,), 0 to 1, as measured; NaN where not defined.
         drawn: (resamples, figures); NaN where a resample leaves one undefined.
+        counts: Samples that each figure rests on.
 
     Returns:
         One estimate per figure, None where it is not defined.
     """
     estimates: list[Estimate | None] = []
-    for value, column in zip(values.tolist(), drawn.T, strict=True):
+    for value, column, count in zip(values.tolist(), drawn.T, counts, strict=True):
         if np.isnan(value):
             estimates.append(None)
+            continue
+        if value in (0.0, 1.0):
+            estimates.append(wilson(round(value * count), count))
             continue
         low, high = np.percentile(column[~np.isnan(column)], (2.5, 97.5)).tolist()
         estimates.append(Estimate(value, min(low, value), max(high, value)))
