@@ -182,6 +182,28 @@ def test_text_that_is_no_spec_is_refused(text, words):
     assert error.value.given.startswith(words)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"output_stride": 8}, "output_stride is 8, but the strides of stem and rows come to 32"),
+        ({"bn_eps": math.inf}, "bn_eps is inf"),
+        ({"width_mult": -3.0}, "width_mult is -3.0"),
+        ({"width_mult": math.nan}, "width_mult is nan"),
+        ({"name": ""}, "the model has no name"),
+    ],
+)
+def test_wrong_fields_of_the_model_are_refused(change, words):
+    with pytest.raises(SpecError) as error:
+        ModelSpec.from_json(build_spec("mobilenet_v2").to_json() | change)
+    assert error.value.given == words
+
+
+def test_a_list_for_the_resolution_is_a_size_like_any_other():
+    spec = build_spec("mobilenet_v2", resolution=[96, 128])
+    assert spec.resolution == (96, 128)
+    assert hash(ModelSpec.from_json(spec.to_json())) == hash(spec)
+
+
 def test_later_rows_see_a_pruned_row():
     spec = build_spec("mobilenet_v2")
     rows = list(spec.rows)

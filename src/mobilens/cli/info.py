@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--width-rule",
         default="paper",
         choices=("paper", "torchvision"),
-        help="how V3's channels are rounded; slim, Keras and timm agree on 'paper'",
+        help="how V3's channels are rounded; up to width 1 slim, Keras and timm agree on 'paper'",
     )
     parser.add_argument("--classes", type=int, default=1000, metavar="N", help="number of classes")
     parser.add_argument(
@@ -33,21 +33,24 @@ def run(args: argparse.Namespace) -> int:
     """Print the table, or the list of models."""
     from mobilens.spec.zoo import build_spec, list_models
 
+    def build(name: str) -> ModelSpec:
+        return build_spec(
+            name,
+            width_mult=args.width,
+            resolution=args.resolution,
+            width_rule=args.width_rule,
+            num_classes=args.classes,
+            output_stride=args.output_stride,
+        )
+
     if args.model is None:
-        specs = [build_spec(name) for name in list_models()]
+        specs = [build(name) for name in list_models()]
         if args.json:
             print_json([_summary(spec, spec.cost()) for spec in specs])
         else:
             print(_models_table(specs))
         return 0
-    spec = build_spec(
-        args.model,
-        width_mult=args.width,
-        resolution=args.resolution,
-        width_rule=args.width_rule,
-        num_classes=args.classes,
-        output_stride=args.output_stride,
-    )
+    spec = build(args.model)
     cost = spec.cost()
     if args.json:
         print_json(_summary(spec, cost) | {"rows": [_row_json(row) for row in cost.rows]})

@@ -60,8 +60,12 @@ class ModelSpec:
             raise SpecError(f"resolution is {self.resolution}", expected="1 or more on both sides")
         if self.in_channels < 1:
             raise SpecError(f"in_channels is {self.in_channels}", expected="1 or more")
-        if not self.bn_eps > 0:
-            raise SpecError(f"bn_eps is {self.bn_eps}", expected="above 0")
+        if not 0 < self.bn_eps < 1:
+            raise SpecError(f"bn_eps is {self.bn_eps}", expected="above 0, below 1")
+        if not 0 < self.width_mult < float("inf"):
+            raise SpecError(f"width_mult is {self.width_mult}", expected="a number above 0")
+        if not self.name:
+            raise SpecError("the model has no name", expected="such as 'mobilenet_v3_small'")
         channels = self.in_channels
         for where, block in self.named_rows():
             try:
@@ -74,6 +78,19 @@ class ModelSpec:
                 ) from None
             if not isinstance(block, ClassifierHead):
                 channels = out_channels(block, channels)
+        self._check_output_stride()
+
+    def _check_output_stride(self) -> None:
+        """Strides, and dilations in the place of strides, come to what the spec says."""
+        reached = self.stem.stride
+        for row in self.rows:
+            reached *= 1 if isinstance(row, MobileAttention) else row.stride
+        if self.output_stride < 32 and reached > self.output_stride:
+            raise SpecError(
+                f"output_stride is {self.output_stride}, but the strides of stem and rows come "
+                f"to {reached}",
+                expected=f"{self.output_stride} or less",
+            )
 
     @property
     def num_classes(self) -> int:

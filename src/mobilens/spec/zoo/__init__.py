@@ -66,7 +66,9 @@ def build_spec(
         name: One of ``list_models()``.
         width_mult: Width multiplier, any positive number.
         resolution: Input side, or (height, width), pixels; the paper's by default.
-        width_rule: ``"paper"`` (slim, Keras, timm) or ``"torchvision"``; they differ for V3 only.
+        width_rule: ``"paper"`` or ``"torchvision"``; they differ for V3 only. The first is slim's;
+            up to width 1 Keras and timm agree with it, above, timm keeps the penultimate layer
+            and Keras the stem.
         num_classes: Scores given.
         in_channels: Channels of the input image.
         dropout: Before the classifier, 0 to below 1; the paper's by default.
@@ -96,7 +98,7 @@ def build_spec(
     spec = replace(
         spec,
         head=head,
-        resolution=(size, size) if isinstance(size, int) else size,
+        resolution=(size, size) if isinstance(size, int) else (size[0], size[1]),
         in_channels=in_channels,
         padding=padding,
         bn_eps=bn_eps,
