@@ -109,9 +109,7 @@ def full(tmp_path, **changes):
     return report_of(
         tmp_path,
         weights="mobilenet_v3_small.tag",
-        epochs=tuple(
-            Epoch(n, 2 / n, 2.5 / n, 0.5 + n / 20, "head" if n < 3 else "all") for n in range(1, 6)
-        ),
+        epochs=tuple(Epoch(n, 2 / n, 2.5 / n, 0.5 + n / 20) for n in range(1, 6)),
         file=ModelFile("model.onnx", 4_120_345, 12, 12),
         findings=(
             Finding("imbalance", "note", "classes are imbalanced"),
@@ -229,7 +227,7 @@ def test_names_are_text_wherever_they_stand(tmp_path):
         command=f"mobilens train {evil}",
         recipe={"name": evil},
         findings=(Finding("k", "warning", evil, evil, (Item(evil),)),),
-        epochs=(Epoch(1, 1.0, 1.0, 0.5, evil), Epoch(2, 0.9, 1.0, 0.6, "b")),
+        epochs=(Epoch(1, 1.0, 1.0, 0.5), Epoch(2, 0.9, 1.0, 0.6)),
     )
     page = page_of(tmp_path, report)
     assert page.all("script") == []
@@ -305,7 +303,6 @@ def test_lines_stay_in_the_frame_and_the_best_is_ringed():
             "top-1 & more",
             [Series("validation", "val", points)],
             y_text=lambda value: f"{value:g}",
-            phases=[(1.0, "head"), (2.0, "all")],
             mark=(3.0, 0.9, "90"),
         )
     )
@@ -320,7 +317,7 @@ def test_lines_stay_in_the_frame_and_the_best_is_ringed():
     ring = svg.find(".//circle[@class='ring']")
     assert (float(ring.get("cx")), float(ring.get("cy"))) == places[-1]
     texts = [text.text for text in svg.iter("text")]
-    assert {"head", "all", "90", "epoch", "1", "2", "3"} <= set(texts)
+    assert {"90", "epoch", "1", "2", "3"} <= set(texts)
 
 
 @pytest.mark.parametrize("points", [[(1.0, 0.5)], [(1.0, 0.0), (2.0, 0.0)], [(5.0, 1e-9)]])

@@ -79,7 +79,6 @@ def line_chart(
     series: Sequence[Series],
     *,
     y_text: Callable[[float], str],
-    phases: Sequence[tuple[float, str]] = (),
     mark: tuple[float, float, str] | None = None,
 ) -> str:
     """Draw lines against the epoch.
@@ -88,7 +87,6 @@ def line_chart(
         title: For those who cannot see it: what it shows and its main result.
         series: One line or more, one point or more in all.
         y_text: Writes a value of the axis.
-        phases: (first epoch, name) of each phase of training, in order.
         mark: A point to ring, (x, y, words).
     """
     points = [point for one in series for point in one.points]
@@ -100,7 +98,6 @@ def line_chart(
     x_ticks = [x for x in ticks(left, right, 6, whole=True) if left <= x <= frame.x[1]]
     parts = [
         _axes(frame, x_ticks, y_ticks, lambda x: f"{x:g}", y_text, "epoch"),
-        *_phase_lines(frame, phases),
         *(_line(frame, one) for one in series if one.points),
     ]
     if mark:
@@ -194,16 +191,3 @@ def _line(frame: Frame, series: Series) -> str:
         f'<g class="{series.style}"><title>{escape(series.name)}</title>'
         f'<polyline points="{path}"/>{shown}</g>'
     )
-
-
-def _phase_lines(frame: Frame, phases: Sequence[tuple[float, str]]) -> list[str]:
-    parts = []
-    for index, (first, name) in enumerate(phases):
-        x, top = frame.at(first if index == 0 else first - 0.5, frame.y[1])
-        if index:
-            parts.append(
-                f'<line class="phase" x1="{x}" y1="{top - 8}" x2="{x}" '
-                f'y2="{frame.height - _BOTTOM}"/>'
-            )
-        parts.append(f'<text class="small" x="{x + 5}" y="{top - 4}">{escape(name)}</text>')
-    return parts

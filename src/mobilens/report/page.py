@@ -7,7 +7,6 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +129,6 @@ def _loss_chart(epochs: Sequence[Epoch]) -> str:
         f"Loss over {len(epochs)} epochs",
         [Series("training", "train", train), Series("validation", "val", val)],
         y_text=lambda value: f"{value:g}",
-        phases=_phases(epochs),
     )
 
 
@@ -144,16 +142,8 @@ def _top1_chart(epochs: Sequence[Epoch]) -> str:
         f"{epoch:g}",
         [Series("validation", "val", points)],
         y_text=lambda value: f"{100 * value:g}",
-        phases=_phases(epochs),
         mark=(epoch, best, f"{100 * best:.1f}"),
     )
-
-
-def _phases(epochs: Sequence[Epoch]) -> list[tuple[float, str]]:
-    if len({one.phase for one in epochs}) < 2:
-        return []
-    runs = ((phase, next(members)) for phase, members in groupby(epochs, lambda one: one.phase))
-    return [(float(first.epoch), phase) for phase, first in runs]
 
 
 def _reliability(scores: ClassificationScores) -> str:

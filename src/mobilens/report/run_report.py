@@ -22,14 +22,12 @@ class Epoch:
         train_loss: Mean over the epoch; None where it was not measured.
         val_loss: On the validation data, likewise.
         val_top1: On the validation data, 0 to 1, likewise.
-        phase: What was trained, such as ``"head"`` or ``"all layers"``.
     """
 
     epoch: int
     train_loss: float | None
     val_loss: float | None
     val_top1: float | None
-    phase: str = ""
 
 
 @dataclass(frozen=True)
