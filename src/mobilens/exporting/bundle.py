@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mobilens.data.dataset import Dataset
-from mobilens.errors import ExportError, ImageError
+from mobilens.errors import ExportError, ImageError, UsageError
 from mobilens.evaluation import Evaluation, dataset_name, evaluate
 from mobilens.exporting.onnx_graph import INPUT_NAME, build_onnx
 from mobilens.nn.checkpoint import Checkpoint
@@ -82,7 +82,12 @@ def export_checkpoint(
 
     Raises:
         ExportError: An answer differs from the checkpoint's; nothing is written.
+        UsageError: ``path`` is a folder.
     """
+    if path.is_dir():
+        raise UsageError(
+            f"{path} is a folder", expected="a file", remedy=f"--out {path / 'model.onnx'}"
+        )
     graph, outputs = build_onnx(checkpoint)
     predictor = TorchPredictor(build_trained(checkpoint), checkpoint.task)
     manifest = Manifest(
