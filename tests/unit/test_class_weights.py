@@ -38,9 +38,9 @@ def test_the_rarer_a_class_the_more_each_image_weighs():
     assert (found[1] / found[2]).item() == pytest.approx(2)
 
 
-def test_they_come_by_themselves_beyond_three_to_one():
-    assert weights([30, 10]) is None
-    assert weights([31, 10]) is not None
+def test_they_come_by_themselves_from_ten_to_one_on():
+    assert weights([99, 10]) is None
+    assert weights([100, 10]) is not None
 
 
 def test_they_can_be_had_always_and_never():

@@ -26,7 +26,7 @@ def test_an_unknown_name_lists_the_known_and_the_nearest():
         ("lr", float("nan"), "lr is nan\n  expected: above 0"),
         ("gamma_epochs", 0.0, "gamma_epochs is 0.0\n  expected: above 0"),
         ("weight_decay", -0.1, "weight_decay is -0.1\n  expected: 0 or more"),
-        ("head_epochs", -1, "head_epochs is -1\n  expected: 0 or more"),
+        ("head_penalty", -1, "head_penalty is -1\n  expected: 0 or more"),
         ("label_smoothing", 1.5, "label_smoothing is 1.5\n  expected: 0 to 1"),
         ("bn_momentum", -0.1, "bn_momentum is -0.1\n  expected: 0 to 1"),
     ],

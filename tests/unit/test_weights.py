@@ -14,6 +14,7 @@ from mobilens.nn.backbone import build
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.nn.weights import (
     apply_pretrained,
+    balance_filters,
     fit_state_dict,
     list_weights,
     load_pretrained,
@@ -161,6 +162,23 @@ class TestRecovery:
         assert close(answers(net, batch), before)
         net.train()
         assert torch.isfinite(net(batch)).all()
+
+    def test_balanced_filters_answer_the_same_and_vary_by_one(self, net):
+        batch = images(16, seed=2)
+        before = answers(net, batch)
+        recover_batchnorm(net, [batch])
+        norms = [block.depthwise.norm for block in net.backbone.blocks[:3]]
+        varies = [norm.running_var > norm.eps for norm in norms]
+        balance_filters(net)
+        assert close(answers(net, batch), before)
+        for norm, enough in zip(norms, varies, strict=True):
+            variance = norm.running_var[enough]
+            torch.testing.assert_close(variance, torch.ones_like(variance))
+            assert (norm.running_var[~enough] < 1).all()
+        net.train()
+        net.head.dropout.eval()
+        with torch.no_grad():
+            assert close(net(batch), before, 1e-2)
 
     def test_modes_come_back(self, net):
         net.train()

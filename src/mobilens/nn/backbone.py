@@ -35,6 +35,17 @@ class Backbone(nn.Module):
         self.channels = tuple(width_at.values())
         self._taps = frozenset(last_at.values())
 
+    def parts_up_to(self, stride: int) -> list[nn.Module]:
+        """Stem and blocks that the feature of a stride, and those before it, come from.
+
+        Args:
+            stride: Input size over feature size; below the stem's, there are none.
+        """
+        reached = [
+            last for at, last in zip(self.strides, sorted(self._taps), strict=True) if at <= stride
+        ]
+        return [self.stem, *self.blocks[: reached[-1] + 1]] if reached else []
+
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(N, in_channels, H, W) to one feature a stride: the last of each size."""
         x = self.stem(x)

@@ -44,6 +44,11 @@ class Augmentation:
     mixup: float = 0.0
     cutmix: float = 0.0
 
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed with others of their batch."""
+        return self.mixup > 0 or self.cutmix > 0
+
     def __post_init__(self) -> None:
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
@@ -111,36 +116,35 @@ def augment_batch(batch: Tensor, draws: Draws, how: Augmentation) -> Tensor:
 
 
 def mix_batch(
-    batch: Tensor, targets: Tensor, draws: Draws, how: Augmentation
+    batch: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor], draws: Draws, how: Augmentation
 ) -> tuple[Tensor, Tensor]:
-    """Mix each image with its mirror place in the batch, and the targets alike.
+    """Mix each image with another, and the targets alike.
 
     Args:
-        batch: (N, 3, H, W), float.
-        targets: (N, classes), distributions.
-        draws: (N, NUM_DRAWS); the first row decides for the batch.
-        how: Mixup's and CutMix's alpha.
+        batch: Images, (N, 3, H, W), float, and targets, (N, classes), distributions.
+        others: What they are mixed with, likewise.
+        draws: (NUM_DRAWS,), which decides for the whole batch.
+        how: Mixup's and CutMix's alpha; one of them at least is positive.
     """
-    if not (how.mixup or how.cutmix):
-        return batch, targets
-    cut = how.cutmix > 0 and (how.mixup == 0 or draws[0, 4] < 0.5)
+    (images, targets), (other_images, other_targets) = batch, others
+    cut = how.cutmix > 0 and (how.mixup == 0 or draws[4] < 0.5)
     alpha = how.cutmix if cut else how.mixup
-    keys = [int(draws[0, 0] * 2**24), int(draws[0, 1] * 2**24)]
+    keys = [int(draws[0] * 2**24), int(draws[1] * 2**24)]
     stream = np.random.Generator(np.random.Philox(key=keys))
     keep = float(stream.beta(alpha, alpha))
     if cut:
-        height, width = batch.shape[2:]
+        height, width = images.shape[2:]
         side = math.sqrt(1 - keep)
         top, left = stream.random(2)
         box_height, box_width = round(height * side), round(width * side)
         y, x = round(float(top) * (height - box_height)), round(float(left) * (width - box_width))
-        batch = batch.clone()
+        images = images.clone()
         rows, columns = slice(y, y + box_height), slice(x, x + box_width)
-        batch[:, :, rows, columns] = batch.flip(0)[:, :, rows, columns]
+        images[:, :, rows, columns] = other_images[:, :, rows, columns]
         keep = 1 - box_height * box_width / (height * width)
     else:
-        batch = keep * batch + (1 - keep) * batch.flip(0)
-    return batch, keep * targets + (1 - keep) * targets.flip(0)
+        images = keep * images + (1 - keep) * other_images
+    return images, keep * targets + (1 - keep) * other_targets
 
 
 def _erase(batch: Tensor, draws: Draws, share: float) -> None:

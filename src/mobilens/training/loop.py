@@ -21,6 +21,7 @@ from mobilens.tasks.normalise import Normalise
 from mobilens.training.augment import Draws, augment_batch, epoch_draws, mix_batch, random_crop
 from mobilens.training.cache import PixelCache
 from mobilens.training.distributed import World, distribute
+from mobilens.training.frozen import train_mode
 from mobilens.training.log import EpochLog
 from mobilens.training.optim import WeightAverage, build_optimizer, lr_factor
 from mobilens.training.recipe import Recipe
@@ -171,7 +172,7 @@ def _train_epoch(
     )
     # Batches of nearly one size: a last one of few images would spoil BatchNorm's statistics.
     batches = np.array_split(order, run.steps)
-    net.train()
+    train_mode(net, recipe)
     total = 0.0
     label = f"epoch {epoch + 1}/{recipe.epochs}"
     for step, batch in enumerate(observer.progress(batches, run.steps, label)):
@@ -199,8 +200,16 @@ def batch_loss(run: Fit, net: nn.Module, batch: NDArray[np.int64], draws: Draws)
         batch: Indices of training images, over all processes.
         draws: Random numbers of the epoch.
     """
-    mine = batch[run.world.share(len(batch))]
-    images, targets = _load(run, mine, draws)
+    mine = run.world.share(len(batch))
+    images, targets = _load(run, batch[mine], draws)
+    if run.recipe.augmentation.mixes:
+        # Each with its mirror place in the whole batch, which another process may have.
+        others = images.flip(0), targets.flip(0)
+        if run.world.size > 1:
+            others = _load(run, np.flip(batch)[mine].copy(), draws)
+        images, targets = mix_batch(
+            (images, targets), others, draws[batch[0]], run.recipe.augmentation
+        )
     with torch.autocast(run.device.type, torch.bfloat16, enabled=run.device.type == "cuda"):
         raw = net(images)
     losses = run.task.loss(
@@ -221,7 +230,7 @@ def _load(run: Fit, chosen: NDArray[np.int64], draws: Draws) -> tuple[Tensor, Te
     pixels = pixels.to(run.device).permute(0, 2, 3, 1)
     images = run.normalise(pixels).contiguous(memory_format=torch.channels_last)
     targets = run.data.train_targets[torch.from_numpy(chosen)].to(run.device)
-    return mix_batch(images, targets, draws[chosen], how)
+    return images, targets
 
 
 def prepared_batches(

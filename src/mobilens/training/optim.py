@@ -28,6 +28,8 @@ def parameter_groups(net: nn.Module, head: nn.Module, recipe: Recipe) -> list[di
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for module in net.modules():
         for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
             if isinstance(module, nn.Conv2d) and module.groups > 1 and name == "weight":
                 decays = recipe.decay_depthwise
             elif isinstance(module, (nn.Conv2d, nn.Linear)) and name == "weight":

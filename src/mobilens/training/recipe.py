@@ -32,7 +32,12 @@ class Recipe:
         gamma: Factor of a step.
         gamma_epochs: Epochs between steps.
         warmup_epochs: Epochs over which the rate rises from zero.
-        head_epochs: Epochs of the new head alone on frozen features, before all of it; 0 for none.
+        head_penalty: Where positive, the new head alone is fitted to the loaded weights' features
+            first, with half of this times its squared weights added to the loss.
+        frozen_stride: Parts up to the feature of this stride keep the loaded weights; 0 for none.
+        freeze_batchnorm: Whether BatchNorm keeps the statistics of the loaded weights and does
+            not use the batch's.
+        crop_fraction: Share of the short side that the model sees of a photo.
         backbone_lr_scale: Learning rate of the backbone over that of the head.
         label_smoothing: Share of each target spread over all classes.
         ema_epochs: Time constant of the weights' moving average, in epochs; 0 for none.
@@ -41,7 +46,7 @@ class Recipe:
         init_std: Deviation of convolutions' weights before training, a normal distribution cut at
             two of it; None sets each by its fan-out. Where weights are loaded, they stay.
         balance: ``"weights"`` weights rare classes more in the loss, ``"auto"`` only when the
-            largest class is more than three times the smallest, ``"none"`` never.
+            largest class is at least ten times the smallest, ``"none"`` never.
         augmentation: What is done to images.
     """
 
@@ -58,7 +63,10 @@ class Recipe:
     gamma: float = 0.1
     gamma_epochs: float = 1.0
     warmup_epochs: float = 1.0
-    head_epochs: int = 0
+    head_penalty: float = 0.0
+    frozen_stride: int = 0
+    freeze_batchnorm: bool = False
+    crop_fraction: float = 0.875
     backbone_lr_scale: float = 1.0
     label_smoothing: float = 0.1
     ema_epochs: float = 2.0
@@ -72,7 +80,13 @@ class Recipe:
         for name in ("epochs", "batch_size", "lr", "optimizer_eps", "gamma", "gamma_epochs"):
             if not getattr(self, name) > 0:
                 raise SpecError(f"{name} is {getattr(self, name)}", expected="above 0")
-        for name in ("weight_decay", "warmup_epochs", "head_epochs", "ema_epochs"):
+        for name in (
+            "weight_decay",
+            "warmup_epochs",
+            "head_penalty",
+            "ema_epochs",
+            "frozen_stride",
+        ):
             if not getattr(self, name) >= 0:
                 raise SpecError(f"{name} is {getattr(self, name)}", expected="0 or more")
         for name in ("momentum", "label_smoothing", "bn_momentum", "backbone_lr_scale"):
@@ -82,6 +96,10 @@ class Recipe:
     def with_epochs(self, epochs: int) -> Recipe:
         """The same with fewer or more epochs; a short run warms up for a fifth of it at most."""
         return replace(self, epochs=epochs, warmup_epochs=min(self.warmup_epochs, epochs / 5))
+
+    def without_weights(self) -> Recipe:
+        """The same for a net that begins from nothing: all of it has to learn."""
+        return replace(self, head_penalty=0.0, frozen_stride=0, freeze_batchnorm=False)
 
     def to_json(self) -> dict[str, Any]:
         """Give JSON values that ``from_json`` reads back unchanged."""
@@ -99,7 +117,17 @@ class Recipe:
 
 def _transfer() -> Recipe:
     """ImageNet weights to hundreds or thousands of photos: the default."""
-    return Recipe("transfer", epochs=20, head_epochs=30, backbone_lr_scale=0.5)
+    return Recipe(
+        "transfer",
+        epochs=18,
+        weight_decay=0.1,
+        head_penalty=0.03,
+        frozen_stride=8,
+        freeze_batchnorm=True,
+        crop_fraction=1.0,
+        dropout=0.4,
+        augmentation=Augmentation(crop_scale=(0.4, 1.0)),
+    )
 
 
 def _scratch() -> Recipe:

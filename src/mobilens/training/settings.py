@@ -79,6 +79,8 @@ class TrainSettings:
     def resolved_recipe(self, *, has_weights: bool) -> Recipe:
         """Choose the recipe where none was named, and put the wished numbers in."""
         recipe = self.recipe or build_recipe("transfer" if has_weights else "scratch")
+        if not has_weights:
+            recipe = recipe.without_weights()
         if self.epochs is not None:
             recipe = recipe.with_epochs(self.epochs)
         return replace(

@@ -107,12 +107,13 @@ def load_prepared(source: Source, preprocessing: Preprocessing) -> Pixels:
     return _laid_out(decoded, preprocessing)
 
 
-def load_short_side(source: Source, short_side: int) -> Pixels:
-    """Load a whole image with its short side at ``short_side`` pixels, larger or smaller.
+def load_short_side(source: Source, short_side: int, *, enlarge: bool = True) -> Pixels:
+    """Load a whole image with its short side at ``short_side`` pixels.
 
     Args:
         source: Path, or the file's bytes.
         short_side: Short side of the result; the long one keeps the aspect, rounded down.
+        enlarge: Whether a smaller image is enlarged to it, or stays as it is.
 
     Returns:
         (height, width, 3), RGB, uint8, upright.
@@ -120,8 +121,12 @@ def load_short_side(source: Source, short_side: int) -> Pixels:
     Raises:
         ImageError: As ``decode_image``.
     """
-    decoded = decode(source, WHITE, lambda size: decode_reduction(place_whole(size, short_side)))
-    return np.array(_resized(decoded, place_whole(decoded.size, short_side), "bilinear"))
+
+    def placed(size: tuple[int, int]) -> Placement:
+        return place_whole(size, short_side if enlarge else min(short_side, *size))
+
+    decoded = decode(source, WHITE, lambda size: decode_reduction(placed(size)))
+    return np.array(_resized(decoded, placed(decoded.size), "bilinear"))
 
 
 def prepare(image: Pixels, preprocessing: Preprocessing) -> Pixels:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mobilens.nn.weights.auto import auto_weights
-from mobilens.nn.weights.batchnorm import recover_batchnorm
+from mobilens.nn.weights.batchnorm import balance_filters, recover_batchnorm
 from mobilens.nn.weights.pretrained import (
     PretrainedWeights,
     apply_pretrained,
@@ -17,6 +17,7 @@ __all__ = [
     "PretrainedWeights",
     "apply_pretrained",
     "auto_weights",
+    "balance_filters",
     "fit_state_dict",
     "list_weights",
     "load_pretrained",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mobilens.errors import WeightsError
+from mobilens.nn.layers import ConvNormAct
 
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d
 
@@ -92,6 +93,34 @@ def recover_batchnorm(net: nn.Module, batches: Iterable[Tensor]) -> None:
         )
     for norm, measured in zip(norms, moments, strict=True):
         _set_statistics(norm, measured.mean, measured.variance)
+
+
+@torch.no_grad()
+def balance_filters(net: nn.Module) -> None:
+    """Scale every filter before a BatchNorm so that its outputs vary by one, as its statistics say.
+
+    The net answers as before. But weights come in all sizes: where BatchNorm was folded and
+    recovered, filters of one layer may differ a hundredfold, and a step of an optimiser that moves
+    all weights alike is then too much for some and nothing for others.
+
+    Args:
+        net: Changed in place. Its statistics must be those of data.
+    """
+    for module in net.modules():
+        if isinstance(module, ConvNormAct) and isinstance(module.norm, nn.BatchNorm2d):
+            _balance(module.conv, module.norm)
+
+
+def _balance(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    # A channel that never varies has nothing to be scaled by.
+    scale = norm.running_var.clamp(min=norm.eps).rsqrt()
+    conv.weight.mul_(scale.view(-1, 1, 1, 1))
+    old = norm.running_var + norm.eps
+    norm.running_mean.mul_(scale)
+    norm.running_var.mul_(scale.square())
+    norm.weight.mul_(torch.sqrt((norm.running_var + norm.eps) / old) / scale)
 
 
 def _observe(update: Callable[[Tensor], None], _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
