@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from mobilens.errors import WeightsError
 from mobilens.observer import SilentObserver
 from mobilens.training.augment import Augmentation
 from mobilens.training.folder import settings_of_run
-from mobilens.training.recipe import Recipe
+from mobilens.training.recipe import Recipe, build_recipe
 from mobilens.training.run import run_training
 from mobilens.training.settings import TrainSettings
 
@@ -80,21 +81,35 @@ class Deadline:
             raise Killed
 
 
+@pytest.fixture(scope="module")
+def weights(photos, tmp_path_factory):
+    """A checkpoint to begin with."""
+    folder = tmp_path_factory.mktemp("weights")
+    return run_training(settings(photos, 1), folder, SilentObserver()).checkpoint
+
+
 @pytest.mark.slow
-def test_a_run_stopped_at_any_write_goes_on_to_the_same_bytes(photos, tmp_path, monkeypatch):
+@pytest.mark.parametrize("transfer", [False, True], ids=["scratch", "transfer"])
+def test_a_run_stopped_at_any_write_goes_on_to_the_same_bytes(
+    photos, weights, tmp_path, monkeypatch, transfer
+):
     names = ("best.safetensors", "last.safetensors", "recipe.json")
+    asked = settings(photos, 2)
+    if transfer:
+        recipe = replace(build_recipe("transfer"), epochs=2, batch_size=8)
+        asked = replace(asked, weights=str(weights), recipe=recipe)
     whole = tmp_path / "whole"
-    run_training(settings(photos, 2), whole, SilentObserver())
+    run_training(asked, whole, SilentObserver())
     for at in range(1, 100):
         folder = tmp_path / str(at)
         try:
             with monkeypatch.context() as patch:
                 Deadline(patch, at)
-                run_training(settings(photos, 2), folder, SilentObserver())
+                run_training(asked, folder, SilentObserver())
         except Killed:
             # Before its settings are there a run has not begun, and is begun anew.
             begun = (folder / "recipe.json").exists()
-            again = settings_of_run(folder) if begun else settings(photos, 2)
+            again = settings_of_run(folder) if begun else asked
             run_training(again, folder, SilentObserver())
             assert contents(folder, *names) == contents(whole, *names), at
             assert logged(folder) == logged(whole), at

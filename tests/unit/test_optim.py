@@ -146,3 +146,16 @@ def test_the_average_starts_apart_from_the_net():
     average = WeightAverage(net, decay=0.9)
     nn.init.zeros_(net[0].weight)
     assert average.tensors["0.weight"].unique().item() == 1
+
+
+def test_between_leads_from_the_origin_to_the_average():
+    net = linear()
+    average = WeightAverage(net, decay=0.0, keep_origin=True)
+    nn.init.constant_(net[0].weight, 3.0)
+    net[1].num_batches_tracked.fill_(7)
+    average.update(net, step=1)
+    for share, expected in ((0, 1), (0.5, 2), (1, 3)):
+        tensors = average.between(share)
+        assert tensors["0.weight"].unique().item() == pytest.approx(expected)
+        assert tensors["1.num_batches_tracked"].item() == 7
+    assert WeightAverage(net, decay=0.0).origin == {}

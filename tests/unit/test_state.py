@@ -26,7 +26,7 @@ class Training:
         self.net = build(SPEC)
         recipe = Recipe("test", epochs=2, optimizer=optimizer, lr=0.01, optimizer_eps=1e-3)
         self.optimizer = build_optimizer(self.net, self.net.head.classifier, recipe)
-        self.average = WeightAverage(self.net, 0.9)
+        self.average = WeightAverage(self.net, 0.9, keep_origin=True)
         self.progress = Progress(fingerprint="abc")
 
     def step(self):
@@ -51,7 +51,14 @@ class Training:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
     def weights(self):
-        return copy.deepcopy({**self.net.state_dict()}), copy.deepcopy(self.average.tensors)
+        return tuple(
+            copy.deepcopy(tensors)
+            for tensors in (
+                dict(self.net.state_dict()),
+                self.average.tensors,
+                self.average.origin,
+            )
+        )
 
 
 def equal(one, other):

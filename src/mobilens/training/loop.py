@@ -28,6 +28,8 @@ from mobilens.training.recipe import Recipe
 from mobilens.training.state import Progress, load_state, save_state
 
 EVAL_BATCH_SIZE = 64
+# Shares of the way from the first weights to the last that are tried.
+BLENDS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def fit(
     optimizer = build_optimizer(run.net, run.task.final_layer(run.net), run.recipe)
     highest = [group["lr"] for group in optimizer.param_groups]
     decay = math.exp(-1 / (run.steps * run.recipe.ema_epochs)) if run.recipe.ema_epochs else 0.0
-    average = WeightAverage(run.net, decay)
+    average = WeightAverage(run.net, decay, keep_origin=run.recipe.blend)
     progress = load_state(folder, run.net, average, optimizer) or Progress(
         fingerprint=run.data.fingerprint
     )
@@ -149,8 +151,34 @@ def fit(
         observer.say(_line(row, run.recipe.epochs, time.perf_counter() - started))
     if log is not None:
         log.close()
+    if run.recipe.blend:
+        _blend(run, averaged, average, progress, observer, save_best)
     run.world.wait()
     return progress
+
+
+def _blend(
+    run: Fit,
+    net: nn.Module,
+    average: WeightAverage,
+    progress: Progress,
+    observer: Observer,
+    save_best: Callable[[dict[str, Tensor], dict[str, float]], None],
+) -> None:
+    """Look for better weights between the first and the last, and keep them if there are."""
+    tried: list[tuple[float, float, dict[str, float]]] = []
+    for share in observer.progress(BLENDS, len(BLENDS), "blending first and last weights"):
+        net.load_state_dict(average.between(share))
+        scores = score(run, net)
+        tried.append((scores["loss"], share, scores))
+    loss, share, scores = min(tried, key=lambda one: one[:2])
+    if loss >= -progress.best_scores[1]:
+        return
+    progress.best_epoch = progress.epoch
+    row = {f"val_{name}": round(value, 5) for name, value in scores.items()}
+    observer.say(f"blend       {share:.1f} of the way from the first weights  {_figures(row)}")
+    if run.world.leads:
+        save_best(average.between(share), {"epoch": progress.epoch, "blend": share} | row)
 
 
 def _train_epoch(
@@ -274,9 +302,12 @@ def _require_finite(loss: float, what: str, progress: Progress) -> None:
 
 
 def _line(row: dict[str, float], epochs: int, seconds: float) -> str:
-    figures = "  ".join(
+    return f"epoch {int(row['epoch']):>3}/{epochs}  {_figures(row)}  {seconds:.1f} s"
+
+
+def _figures(row: dict[str, float]) -> str:
+    return "  ".join(
         f"{name.replace('_', ' ')} {value:.4f}"
         for name, value in row.items()
         if name not in ("epoch", "lr")
     )
-    return f"epoch {int(row['epoch']):>3}/{epochs}  {figures}  {seconds:.1f} s"

@@ -41,6 +41,8 @@ class Recipe:
         backbone_lr_scale: Learning rate of the backbone over that of the head.
         label_smoothing: Share of each target spread over all classes.
         ema_epochs: Time constant of the weights' moving average, in epochs; 0 for none.
+        blend: Whether the weights that are kept lie between those that training began with and the
+            average at its end, where the validation loss is lowest (arXiv 2109.01903).
         dropout: Before the classifier; None for the paper's.
         bn_momentum: Weight of a new batch in BatchNorm's running statistics.
         init_std: Deviation of convolutions' weights before training, a normal distribution cut at
@@ -70,6 +72,7 @@ class Recipe:
     backbone_lr_scale: float = 1.0
     label_smoothing: float = 0.1
     ema_epochs: float = 2.0
+    blend: bool = False
     dropout: float | None = None
     bn_momentum: float = 0.1
     init_std: float | None = None
@@ -99,7 +102,7 @@ class Recipe:
 
     def without_weights(self) -> Recipe:
         """The same for a net that begins from nothing: all of it has to learn."""
-        return replace(self, head_penalty=0.0, frozen_stride=0, freeze_batchnorm=False)
+        return replace(self, head_penalty=0.0, frozen_stride=0, freeze_batchnorm=False, blend=False)
 
     def to_json(self) -> dict[str, Any]:
         """Give JSON values that ``from_json`` reads back unchanged."""
@@ -119,12 +122,13 @@ def _transfer() -> Recipe:
     """ImageNet weights to hundreds or thousands of photos: the default."""
     return Recipe(
         "transfer",
-        epochs=18,
+        epochs=14,
         weight_decay=0.1,
         head_penalty=0.03,
         frozen_stride=8,
         freeze_batchnorm=True,
         crop_fraction=1.0,
+        blend=True,
         dropout=0.4,
         augmentation=Augmentation(crop_scale=(0.4, 1.0)),
     )

@@ -50,6 +50,7 @@ def save_state(
     tensors: dict[str, Tensor] = {}
     tensors |= {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
     tensors |= {f"average.{name}": tensor for name, tensor in average.tensors.items()}
+    tensors |= {f"origin.{name}": tensor for name, tensor in average.origin.items()}
     for index, slots in optimizer.state_dict()["state"].items():
         for slot, value in slots.items():
             # A slot without a value yet, such as a momentum before the first step, is left out.
@@ -87,7 +88,12 @@ def load_state(
             expected="the file that this version of mobilens writes",
             remedy="a new run with another --out",
         ) from None
-    parts: dict[str, dict[str, Tensor]] = {"net": {}, "average": {}, "optimizer": {}}
+    parts: dict[str, dict[str, Tensor]] = {
+        "net": {},
+        "average": {},
+        "origin": {},
+        "optimizer": {},
+    }
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
@@ -97,6 +103,8 @@ def load_state(
         raise WeightsError(f"{path} is the state of another model: {error}") from None
     for name, tensor in average.tensors.items():
         tensor.copy_(parts["average"][name])
+    for name, tensor in average.origin.items():
+        tensor.copy_(parts["origin"][name])
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     slots: dict[int, dict[str, Any]] = {}
     for name, tensor in parts["optimizer"].items():
