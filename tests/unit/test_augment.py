@@ -188,10 +188,10 @@ def test_batches_take_mixup_and_cutmix_by_turns_where_both_are_asked_for():
     assert 15 < sum(blended) < 45
 
 
-def test_without_mixing_nothing_changes():
-    images, result, targets = mixed(PLAIN, seed=0)
-    assert torch.equal(images, result)
-    assert torch.equal(targets, torch.eye(6))
+def test_only_what_is_asked_for_mixes():
+    assert not PLAIN.mixes
+    assert dataclasses.replace(PLAIN, mixup=0.4).mixes
+    assert dataclasses.replace(PLAIN, cutmix=1.0).mixes
 
 
 @pytest.mark.parametrize(

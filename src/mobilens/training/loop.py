@@ -211,6 +211,8 @@ def _train_epoch(
         loss = batch_loss(run, net, batch, draws)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        if recipe.clip_norm:
+            nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
         optimizer.step()
         progress.step += 1
         average.update(run.net, progress.step)

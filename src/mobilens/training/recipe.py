@@ -27,6 +27,7 @@ class Recipe:
             under the root, so its published values stand here as their root.
         weight_decay: Decoupled for AdamW, added to the gradient for the others.
         decay_depthwise: Whether depthwise filters decay too; norms and biases never do.
+        clip_norm: Longest gradient, over all parameters; longer ones are shortened. 0 for no limit.
         schedule: ``"cosine"`` to zero; ``"step"`` multiplies by ``gamma`` every ``gamma_epochs``,
             which is exponential decay in stairs.
         gamma: Factor of a step.
@@ -61,6 +62,7 @@ class Recipe:
     optimizer_eps: float = 1e-8
     weight_decay: float = 0.02
     decay_depthwise: bool = False
+    clip_norm: float = 0.0
     schedule: Literal["cosine", "step"] = "cosine"
     gamma: float = 0.1
     gamma_epochs: float = 1.0
@@ -89,6 +91,7 @@ class Recipe:
             "head_penalty",
             "ema_epochs",
             "frozen_stride",
+            "clip_norm",
         ):
             if not getattr(self, name) >= 0:
                 raise SpecError(f"{name} is {getattr(self, name)}", expected="0 or more")
@@ -124,13 +127,14 @@ def _transfer() -> Recipe:
         "transfer",
         epochs=14,
         weight_decay=0.1,
+        clip_norm=1.0,
         head_penalty=0.03,
         frozen_stride=8,
         freeze_batchnorm=True,
         crop_fraction=1.0,
         blend=True,
         dropout=0.4,
-        augmentation=Augmentation(crop_scale=(0.4, 1.0)),
+        augmentation=Augmentation(crop_scale=(0.4, 1.0), follow_shape=True),
     )
 
 
