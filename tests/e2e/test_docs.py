@@ -62,7 +62,7 @@ def place(tmp_path: Path) -> Path:
     rows = ["path,label"]
     for name, colour in colours.items():
         (tmp_path / "photos" / name).mkdir(parents=True)
-        for index in range(6):
+        for index in range(8):
             noise = stream.integers(-20, 20, (72, 80, 3)) + np.array(colour)
             picture = Image.fromarray(noise.clip(0, 255).astype(np.uint8))
             picture.save(tmp_path / "photos" / name / f"{index}.png")

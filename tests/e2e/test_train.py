@@ -222,7 +222,7 @@ def test_weights_of_other_classes_begin_with_a_fresh_head(photos, write_photos, 
     others = write_photos(tmp_path / "others", classes=classes, count=4)
     first = run_training(small(others, gentle(1)), tmp_path / "first", Listener())
     listener = Listener()
-    recipe = gentle(1, head_penalty=0.03, backbone_lr_scale=0.5)
+    recipe = gentle(1, head_penalty=0.03)
     settings = small(photos, recipe, weights=str(first.checkpoint))
     result = run_training(settings, tmp_path / "second", listener)
     assert result.weights == str(first.checkpoint)

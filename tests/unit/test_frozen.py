@@ -21,7 +21,7 @@ def net():
 
 def learn_a_step(net, recipe):
     freeze(net, recipe)
-    optimizer = build_optimizer(net, net.head.classifier, recipe)
+    optimizer = build_optimizer(net, recipe)
     train_mode(net, recipe)
     net(torch.randn(4, 3, 32, 32)).square().sum().backward()
     optimizer.step()

@@ -20,8 +20,8 @@ def net():
     return build(build_spec("mobilenet_v4_hybrid_medium", width_mult=0.1, num_classes=3))
 
 
-def decay_by_name(net, head, recipe):
-    groups = parameter_groups(net, head, recipe)
+def decay_by_name(net, recipe):
+    groups = parameter_groups(net, recipe)
     decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     assert len(decay) == sum(len(group["params"]) for group in groups)
     return {name: decay[id(p)] for name, p in net.named_parameters()}
@@ -31,7 +31,7 @@ def decay_by_name(net, head, recipe):
 def test_dense_weights_alone_decay(model):
     net = build(build_spec(model, width_mult=0.1, num_classes=3))
     modules = dict(net.named_modules())
-    for name, decay in decay_by_name(net, net.head.classifier, RECIPE).items():
+    for name, decay in decay_by_name(net, RECIPE).items():
         owner = modules[name.rpartition(".")[0]]
         dense = isinstance(owner, (nn.Conv2d, nn.Linear)) and getattr(owner, "groups", 1) == 1
         assert decay == (0.05 if dense and name.endswith("weight") else 0), name
@@ -40,23 +40,15 @@ def test_dense_weights_alone_decay(model):
 def test_depthwise_filters_decay_where_asked_for():
     net = build(build_spec("mobilenet_v2", width_mult=0.1, num_classes=3))
     recipe = dataclasses.replace(RECIPE, decay_depthwise=True)
-    decays = decay_by_name(net, net.head.classifier, recipe)
+    decays = decay_by_name(net, recipe)
     for name, parameter in net.named_parameters():
         assert (decays[name] > 0) == (parameter.ndim > 1), name
 
 
 def test_every_parameter_is_in_one_group(net):
-    groups = parameter_groups(net, net.head.classifier, RECIPE)
+    groups = parameter_groups(net, RECIPE)
     given = [id(p) for group in groups for p in group["params"]]
     assert sorted(given) == sorted(id(p) for p in net.parameters())
-
-
-def test_the_backbone_takes_its_share_of_the_rate(net):
-    recipe = dataclasses.replace(RECIPE, backbone_lr_scale=0.25)
-    in_head = {id(p) for p in net.head.classifier.parameters()}
-    for group in parameter_groups(net, net.head.classifier, recipe):
-        for parameter in group["params"]:
-            assert group["lr"] == pytest.approx(0.1 if id(parameter) in in_head else 0.025)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +61,7 @@ def test_the_backbone_takes_its_share_of_the_rate(net):
 )
 def test_optimisers_take_the_recipes_numbers(net, name, kind, expected):
     recipe = dataclasses.replace(RECIPE, optimizer=name, momentum=0.7, optimizer_eps=1e-4)
-    optimizer = build_optimizer(net, net.head.classifier, recipe)
+    optimizer = build_optimizer(net, recipe)
     assert type(optimizer) is kind
     for group in optimizer.param_groups:
         assert {key: group[key] for key in expected} == expected

@@ -25,7 +25,7 @@ class Training:
         torch.manual_seed(seed)
         self.net = build(SPEC)
         recipe = Recipe("test", epochs=2, optimizer=optimizer, lr=0.01, optimizer_eps=1e-3)
-        self.optimizer = build_optimizer(self.net, self.net.head.classifier, recipe)
+        self.optimizer = build_optimizer(self.net, recipe)
         self.average = WeightAverage(self.net, 0.9, keep_origin=True)
         self.progress = Progress(fingerprint="abc")
 

@@ -109,8 +109,7 @@ def fit(
         MobilensError: The loss is no number any more.
     """
     _require_batches(run)
-    optimizer = build_optimizer(run.net, run.task.final_layer(run.net), run.recipe)
-    highest = [group["lr"] for group in optimizer.param_groups]
+    optimizer = build_optimizer(run.net, run.recipe)
     decay = math.exp(-1 / (run.steps * run.recipe.ema_epochs)) if run.recipe.ema_epochs else 0.0
     average = WeightAverage(run.net, decay, keep_origin=run.recipe.blend)
     progress = load_state(folder, run.net, average, optimizer) or Progress(
@@ -129,7 +128,7 @@ def fit(
     log = EpochLog(folder, progress.history) if run.world.leads else None
     for epoch in range(progress.epoch, run.recipe.epochs):
         started = time.perf_counter()
-        loss = _train_epoch(run, wrapped, optimizer, highest, average, progress, observer)
+        loss = _train_epoch(run, wrapped, optimizer, average, progress, observer)
         averaged.load_state_dict(average.tensors)
         scores = score(run, averaged)
         _require_finite(scores["loss"], f"validation loss after epoch {epoch + 1}", progress)
@@ -185,7 +184,6 @@ def _train_epoch(
     run: Fit,
     net: nn.Module,
     optimizer: torch.optim.Optimizer,
-    highest: list[float],
     average: WeightAverage,
     progress: Progress,
     observer: Observer,
@@ -206,8 +204,8 @@ def _train_epoch(
     for step, batch in enumerate(observer.progress(batches, run.steps, label)):
         # In the middle of the step: neither the first step nor the last is at rate zero.
         factor = lr_factor(recipe, epoch + (step + 0.5) / run.steps)
-        for group, lr in zip(optimizer.param_groups, highest, strict=True):
-            group["lr"] = lr * factor
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.lr * factor
         loss = batch_loss(run, net, batch, draws)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -13,19 +13,17 @@ from mobilens.training.recipe import Recipe
 RMSPROP_DECAY = 0.9
 
 
-def parameter_groups(net: nn.Module, head: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
-    """Split parameters by what decays and by learning rate.
+def parameter_groups(net: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
+    """Split the parameters that learn by whether they decay.
 
     Depthwise filters have few weights and no redundancy: decaying them costs accuracy
     (MobileNetV1, section 3.2), so by default they do not decay. Norms and biases never do.
 
     Args:
         net: The whole net.
-        head: The part of it that takes the full rate.
-        recipe: What decays, how much, and the backbone's rate.
+        recipe: What decays, and how much.
     """
-    in_head = {id(parameter) for parameter in head.parameters()}
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    groups: dict[bool, list[nn.Parameter]] = {}
     for module in net.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:
@@ -36,20 +34,16 @@ def parameter_groups(net: nn.Module, head: nn.Module, recipe: Recipe) -> list[di
                 decays = True
             else:
                 decays = False
-            groups.setdefault((decays, id(parameter) in in_head), []).append(parameter)
+            groups.setdefault(decays, []).append(parameter)
     return [
-        {
-            "params": parameters,
-            "weight_decay": recipe.weight_decay if decays else 0.0,
-            "lr": recipe.lr * (1.0 if is_head else recipe.backbone_lr_scale),
-        }
-        for (decays, is_head), parameters in groups.items()
+        {"params": parameters, "weight_decay": recipe.weight_decay if decays else 0.0}
+        for decays, parameters in groups.items()
     ]
 
 
-def build_optimizer(net: nn.Module, head: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def build_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Build the recipe's optimiser over a net."""
-    groups = parameter_groups(net, head, recipe)
+    groups = parameter_groups(net, recipe)
     match recipe.optimizer:
         case "adamw":
             betas = (recipe.momentum, 0.999)

@@ -39,7 +39,6 @@ class Recipe:
         freeze_batchnorm: Whether BatchNorm keeps the statistics of the loaded weights and does
             not use the batch's.
         crop_fraction: Share of the short side that the model sees of a photo.
-        backbone_lr_scale: Learning rate of the backbone over that of the head.
         label_smoothing: Share of each target spread over all classes.
         ema_epochs: Time constant of the weights' moving average, in epochs; 0 for none.
         blend: Whether the weights that are kept lie between those that training began with and the
@@ -71,7 +70,6 @@ class Recipe:
     frozen_stride: int = 0
     freeze_batchnorm: bool = False
     crop_fraction: float = 0.875
-    backbone_lr_scale: float = 1.0
     label_smoothing: float = 0.1
     ema_epochs: float = 2.0
     blend: bool = False
@@ -95,7 +93,7 @@ class Recipe:
         ):
             if not getattr(self, name) >= 0:
                 raise SpecError(f"{name} is {getattr(self, name)}", expected="0 or more")
-        for name in ("momentum", "label_smoothing", "bn_momentum", "backbone_lr_scale"):
+        for name in ("momentum", "label_smoothing", "bn_momentum"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SpecError(f"{name} is {getattr(self, name)}", expected="0 to 1")
 
@@ -126,6 +124,7 @@ def _transfer() -> Recipe:
     return Recipe(
         "transfer",
         epochs=14,
+        lr=5e-4,
         weight_decay=0.1,
         clip_norm=1.0,
         head_penalty=0.03,
