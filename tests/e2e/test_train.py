@@ -11,7 +11,7 @@ import pytest
 
 from mobilens.cli import main
 from mobilens.errors import DataError, MobilensError, UsageError
-from mobilens.nn.checkpoint import Checkpoint
+from mobilens.nn.checkpoint import Checkpoint, load_tensors
 from mobilens.training.augment import Augmentation
 from mobilens.training.recipe import Recipe
 from mobilens.training.run import run_training
@@ -493,3 +493,21 @@ def test_the_demo_leaves_another_run_alone(tmp_path, capsys):
         "  expected: a new or an empty folder for --out\n"
     )
     assert [file.name for file in tmp_path.iterdir()] == ["recipe.json"]
+
+
+def test_clipping_bounds_how_far_a_step_goes(photos, tmp_path):
+    def moved(clip):
+        """How far the classifier goes in the second of two epochs."""
+        plain = {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "ema_epochs": 0}
+        after = []
+        for epochs in (1, 2):
+            recipe = gentle(epochs, schedule="step", gamma=1.0, clip_norm=clip, **plain)
+            folder = tmp_path / f"{clip}-{epochs}"
+            run_training(small(photos, recipe), folder, Listener())
+            tensors, _ = load_tensors(folder / "last.safetensors")
+            after.append(tensors["net.head.classifier.weight"])
+        return (after[1] - after[0]).norm().item()
+
+    bound = 4 * 5e-3 * 1e-4  # steps of an epoch, rate, norm
+    assert moved(1e-4) <= 1.01 * bound + 1e-6  # the weights' own rounding
+    assert moved(0.0) > 100 * bound

@@ -171,7 +171,7 @@ def _blend(
         scores = score(run, net)
         tried.append((scores["loss"], share, scores))
     loss, share, scores = min(tried, key=lambda one: one[:2])
-    if loss >= -progress.best_scores[1]:
+    if not loss < -progress.best_scores[1]:
         return
     progress.best_epoch = progress.epoch
     row = {f"val_{name}": round(value, 5) for name, value in scores.items()}

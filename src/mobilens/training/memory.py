@@ -13,8 +13,8 @@ def keep_freed_memory() -> None:
     """Tell glibc to reuse large blocks instead of returning them at once.
 
     Every step frees and takes the same few gigabytes. By default the C library maps each large
-    tensor anew, and the system fills it with zeros page by page: a third to half of a step on
-    CPUs. Elsewhere than on Linux with glibc nothing happens.
+    tensor anew, and the system fills it with zeros page by page: up to two fifths of a step on
+    CPUs (docs/log.md). Elsewhere than on Linux with glibc nothing happens.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -49,7 +49,10 @@ def build_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             betas = (recipe.momentum, 0.999)
             return torch.optim.AdamW(groups, lr=recipe.lr, betas=betas, eps=recipe.optimizer_eps)
         case "sgd":
-            return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=True)
+            nesterov = recipe.momentum > 0  # without momentum there is nothing to look ahead by
+            return torch.optim.SGD(
+                groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov
+            )
         case "rmsprop":
             return torch.optim.RMSprop(
                 groups,

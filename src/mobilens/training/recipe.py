@@ -120,7 +120,11 @@ class Recipe:
 
 
 def _transfer() -> Recipe:
-    """ImageNet weights to hundreds or thousands of photos: the default."""
+    """ImageNet weights to hundreds or thousands of photos: the default.
+
+    Hardware: 2 CPU cores. Time and score on clothing10 (1,195 photos to learn from, one seed):
+    V3-Small 177 s in all, 88.0; docs/log.md has the commands and what was tried.
+    """
     return Recipe(
         "transfer",
         epochs=14,

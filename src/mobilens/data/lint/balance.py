@@ -10,7 +10,7 @@ from mobilens.vision.intervals import wilson
 
 MIN_TO_LEARN = 10
 MIN_TO_MEASURE = 10
-# With fewer than these, a figure of the class means nothing: a problem, not a warning.
+# With fewer than these a class can hardly be learnt, or is not measured: a problem.
 LEAST_TO_LEARN = 5
 LEAST_TO_MEASURE = 2
 NOTED_RATIO, UNBALANCED_RATIO = 3.0, 10.0
