@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mobilens.data.lint import Finding, check_splits
@@ -64,7 +64,9 @@ def deliver(result: TrainResult, observer: Observer) -> Delivered:
     assert exported.file is not None
     timings = _time(exported.path, observer)
     page = result.folder / REPORT_FILE
-    write_report(page, _report(result, exported, exported.file, timings, observer))
+    report = _report(result, exported, exported.file, timings, observer)
+    blend = checkpoint.provenance["scores"].get("blend")
+    write_report(page, replace(report, blend=blend))
     return Delivered(result.folder, result.checkpoint, exported.path, page, exported.file)
 
 

@@ -170,6 +170,15 @@ def test_page_of_a_run_that_knows_little(tmp_path):
     assert "None" not in words.replace("None of them was trained on", "")
 
 
+def test_the_page_says_which_weights_were_kept(tmp_path):
+    epochs = (Epoch(1, 1.0, 1.0, 0.5), Epoch(2, 0.9, 1.0, 0.6))
+    words = page_of(tmp_path, report_of(tmp_path, epochs=epochs)).words
+    assert "the ring is the best epoch, whose weights were kept." in words
+    words = page_of(tmp_path, report_of(tmp_path, epochs=epochs, blend=0.6)).words
+    assert "kept: weights 60 % of the way from the first to the last." in words
+    assert "whose weights were kept" not in words
+
+
 def test_a_file_that_differs_says_on_how_many(tmp_path):
     report = report_of(tmp_path, file=ModelFile("m.onnx", 900, 11, 12))
     words = page_of(tmp_path, report).words

@@ -90,6 +90,8 @@ class RunReport:
         versions: Of Python, the program and its libraries, by name.
         licences: (what, licence) of data and weights, as far as known.
         seconds: How long the run took.
+        blend: How far from the first weights to the last those lie that were kept, 0 to 1; None
+            where they are those of one epoch.
     """
 
     model: ModelSpec
@@ -109,3 +111,4 @@ class RunReport:
     versions: Mapping[str, str] | None = None
     licences: tuple[tuple[str, str], ...] = ()
     seconds: float | None = None
+    blend: float | None = None
