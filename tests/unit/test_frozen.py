@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from mobilens.nn.backbone import build
+from mobilens.nn.layers import ConvNormAct
 from mobilens.spec.zoo import build_spec
 from mobilens.training.frozen import freeze, train_mode
 from mobilens.training.optim import build_optimizer
@@ -81,3 +82,40 @@ def test_modes_are_those_of_the_parts(net):
     assert not net.backbone.stem.training
     assert net.head.dropout.training
     assert not any(m.training for m in net.modules() if isinstance(m, nn.BatchNorm2d))
+
+
+@pytest.mark.parametrize("padding", ["same", "symmetric"])
+@pytest.mark.parametrize("groups", [1, 8])
+@pytest.mark.parametrize("biased", [False, True])
+def test_fixed_statistics_answer_and_learn_as_batchnorm_does(padding, groups, biased):
+    torch.manual_seed(0)
+    layer = ConvNormAct(8, 16, 3, 2, act="hard_swish", padding=padding, bn_eps=1e-3, groups=groups)
+    for tensor, low in ((layer.norm.running_mean, -1.0), (layer.norm.running_var, 0.1)):
+        nn.init.uniform_(tensor, low, 2.0)
+    nn.init.normal_(layer.norm.weight)
+    nn.init.normal_(layer.norm.bias)
+    if biased:
+        layer.conv.bias = nn.Parameter(torch.randn(16))
+    layer = layer.double().eval()
+    images = torch.randn(4, 8, 11, 11, dtype=torch.double, requires_grad=True)
+    learners = [images, *layer.parameters()]
+
+    apart = layer.act(layer.norm(layer.conv(images)))
+    weights = torch.randn_like(apart)
+    expected = torch.autograd.grad((apart * weights).sum(), learners)
+    together = layer(images)
+    gradients = torch.autograd.grad((together * weights).sum(), learners)
+
+    assert not {fn for fn in graph(together) if "BatchNorm" in fn}
+    torch.testing.assert_close(together, apart)
+    torch.testing.assert_close(gradients, expected)
+
+
+def graph(tensor):
+    """Names of the operators that gave a tensor."""
+    found, todo = set(), [tensor.grad_fn]
+    while todo:
+        fn = todo.pop()
+        found.add(fn.name())
+        todo += [earlier for earlier, _ in fn.next_functions if earlier is not None]
+    return found
