@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 T = TypeVar("T")
+Note = Callable[[], str]
 
 
 class Observer(Protocol):
@@ -16,8 +20,10 @@ class Observer(Protocol):
         """Take a line for a person."""
         ...
 
-    def progress(self, items: Iterable[T], total: int, label: str) -> Iterable[T]:
-        """Pass items on, showing how far it is."""
+    def progress(
+        self, items: Iterable[T], total: int, label: str, note: Note | None = None
+    ) -> Iterable[T]:
+        """Pass items on, showing how far it is; ``note`` gives a few words on the last one."""
         ...
 
 
@@ -27,7 +33,13 @@ class SilentObserver:
     def say(self, text: str) -> None:
         """Say nothing."""
 
-    def progress(self, items: Iterable[T], total: int, label: str) -> Iterable[T]:  # noqa: ARG002
+    def progress(
+        self,
+        items: Iterable[T],
+        total: int,  # noqa: ARG002
+        label: str,  # noqa: ARG002
+        note: Note | None = None,  # noqa: ARG002
+    ) -> Iterable[T]:
         """Pass items on."""
         return items
 
@@ -39,11 +51,17 @@ class TerminalObserver:
         """Print a line."""
         print(text, file=sys.stderr, flush=True)
 
-    def progress(self, items: Iterable[T], total: int | None, label: str) -> Iterable[T]:
+    def progress(
+        self, items: Iterable[T], total: int | None, label: str, note: Note | None = None
+    ) -> Iterable[T]:
         """Show a bar with the time left, after two seconds, and only on a terminal."""
         from tqdm import tqdm
 
-        bar: Iterable[T] = tqdm(
-            items, total=total, desc=label or None, disable=None, delay=2, leave=False
-        )
-        return bar
+        bar = tqdm(items, total=total, desc=label or None, disable=None, delay=2, leave=False)
+        return _noted(bar, note) if note else bar
+
+
+def _noted(bar: tqdm[T], note: Note) -> Iterator[T]:
+    for item in bar:
+        yield item
+        bar.set_postfix_str(note(), refresh=False)

@@ -196,7 +196,7 @@ class Listener:
     def say(self, text: str) -> None:
         self.said.append(text)
 
-    def progress(self, items, total, label):
+    def progress(self, items, total, label, note=None):  # noqa: ARG002
         self.labels.append((label, total))
         return items
 

@@ -50,3 +50,12 @@ def test_version(capsys):
         main(["--version"])
     assert stop.value.code == 0
     assert capsys.readouterr().out.startswith("mobilens ")
+
+
+def test_a_bar_carries_a_note_on_the_last_item(monkeypatch):
+    shown: list[str] = []
+    monkeypatch.setattr("tqdm.tqdm.set_postfix_str", lambda _, text, refresh: shown.append(text))  # noqa: ARG005
+    seen: list[int] = []
+    for item in TerminalObserver().progress([3, 4], 2, "x", lambda: f"sum {sum(seen)}"):
+        seen.append(item)
+    assert shown == ["sum 3", "sum 7"]
