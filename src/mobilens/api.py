@@ -62,8 +62,8 @@ def train(
         width_rule: ``"paper"`` or ``"torchvision"``; they differ for V3 only.
         resolution: Input side, pixels; the paper's by default.
         weights: ``"auto"``, ``"none"``, a name or a file.
-        recipe: Name, ``recipe.json`` of another run, or a ``Recipe``; ``"transfer"`` with weights
-            and ``"scratch"`` without by default.
+        recipe: Name, ``recipe.json`` of another run, or a ``Recipe``; by default ``"transfer"``
+            with weights, ``"transfer_v3_small"`` for that net, and ``"scratch"`` without.
         epochs: In place of the recipe's; likewise the next two.
         batch_size: Images a step.
         lr: Highest learning rate.

@@ -96,7 +96,7 @@ def test_a_run_stopped_at_any_write_goes_on_to_the_same_bytes(
     names = ("best.safetensors", "last.safetensors", "recipe.json")
     asked = settings(photos, 2)
     if transfer:
-        recipe = replace(build_recipe("transfer"), epochs=2, batch_size=8)
+        recipe = replace(build_recipe("transfer"), epochs=2, cycles=2, batch_size=8)
         asked = replace(asked, weights=str(weights), recipe=recipe)
     whole = tmp_path / "whole"
     run_training(asked, whole, SilentObserver())

@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from mobilens.cli import main
 from mobilens.errors import DataError, MobilensError, UsageError
@@ -30,7 +32,7 @@ class Listener:
     def say(self, text):
         self.said.append(text)
 
-    def progress(self, items, total, label):  # noqa: ARG002
+    def progress(self, items, total, label, note=None):  # noqa: ARG002
         return items
 
 
@@ -128,6 +130,7 @@ def test_stderr_tells_data_weights_and_every_epoch(finished):
     assert "weights: none, training from scratch" in lines
     epochs = [line for line in lines if line.startswith("epoch")]
     assert [re.match(r"epoch\s+(\d)/4  train loss", line)[1] for line in epochs] == list("1234")
+    assert [bool(re.search(r" s, \d+:\d\d left$", line)) for line in epochs] == [True] * 3 + [False]
     assert "Traceback" not in err
 
 
@@ -334,6 +337,28 @@ def test_a_run_that_diverges_later_keeps_its_best(photos, tmp_path):
     assert epoch in (1, 2)
     assert f"a lower --lr; best.safetensors holds the weights of epoch {epoch}" in str(error.value)
     assert all(tensor.isfinite().all() for tensor in checkpoint.tensors.values())
+
+
+def test_every_cycle_begins_with_the_first_weights_and_the_mean_is_kept(photos, tmp_path):
+    first = run_training(small(photos, gentle(1)), tmp_path / "first", Listener())
+    listener = Listener()
+    recipe = gentle(2, cycles=2, ema_epochs=0.0)
+    settings = small(photos, recipe, weights=str(first.checkpoint))
+    result = run_training(settings, tmp_path / "second", listener)
+    assert (
+        "cycle 2/2   from the first weights again; what is measured is the mean of all cycles"
+        in listener.said
+    )
+    state, _ = load_tensors(tmp_path / "second" / "last.safetensors")
+    begun = Checkpoint.load(first.checkpoint).tensors
+    kept = Checkpoint.load(result.checkpoint).tensors
+    name = next(name for name in begun if name.endswith("conv.weight") and "blocks.3" in name)
+    origin, mean, end = (state[f"{part}.{name}"] for part in ("origin", "mean", "average"))
+    assert not torch.equal(mean, end)
+    # Filters are scaled before they learn: in direction they are those of the weights.
+    alike = nn.functional.cosine_similarity(origin.flatten(1), begun[name].flatten(1))
+    assert alike.min() > 1 - 1e-5
+    torch.testing.assert_close(kept[name], mean if result.best_epoch == 1 else (mean + end) / 2)
 
 
 def test_a_step_needs_two_images(photos, tmp_path):

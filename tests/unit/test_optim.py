@@ -76,6 +76,17 @@ def test_cosine_rises_over_the_warm_up_then_falls_to_zero():
     assert lr_factor(RECIPE, 10.1) == pytest.approx(0)
 
 
+def test_every_cycle_warms_up_and_falls():
+    recipe = dataclasses.replace(RECIPE, warmup_epochs=1, cycles=2)
+    assert recipe.epochs == 10
+    for first in (0, 5):
+        assert lr_factor(recipe, first) == 0
+        assert lr_factor(recipe, first + 0.5) == pytest.approx(0.5)
+        assert lr_factor(recipe, first + 1) == pytest.approx(1)
+        assert lr_factor(recipe, first + 3) == pytest.approx(0.5)
+        assert lr_factor(recipe, first + 4.999) == pytest.approx(0, abs=1e-6)
+
+
 def test_cosine_without_warm_up_starts_at_the_top():
     assert lr_factor(dataclasses.replace(RECIPE, warmup_epochs=0), 0) == 1
 
@@ -138,16 +149,3 @@ def test_the_average_starts_apart_from_the_net():
     average = WeightAverage(net, decay=0.9)
     nn.init.zeros_(net[0].weight)
     assert average.tensors["0.weight"].unique().item() == 1
-
-
-def test_between_leads_from_the_origin_to_the_average():
-    net = linear()
-    average = WeightAverage(net, decay=0.0, keep_origin=True)
-    nn.init.constant_(net[0].weight, 3.0)
-    net[1].num_batches_tracked.fill_(7)
-    average.update(net, step=1)
-    for share, expected in ((0, 1), (0.5, 2), (1, 3)):
-        tensors = average.between(share)
-        assert tensors["0.weight"].unique().item() == pytest.approx(expected)
-        assert tensors["1.num_batches_tracked"].item() == 7
-    assert WeightAverage(net, decay=0.0).origin == {}

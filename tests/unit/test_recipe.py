@@ -26,6 +26,8 @@ def test_an_unknown_name_lists_the_known_and_the_nearest():
         ("lr", float("nan"), "lr is nan\n  expected: above 0"),
         ("gamma_epochs", 0.0, "gamma_epochs is 0.0\n  expected: above 0"),
         ("weight_decay", -0.1, "weight_decay is -0.1\n  expected: 0 or more"),
+        ("cycles", 0, "cycles is 0\n  expected: 1 to the number of epochs"),
+        ("cycles", 2, "cycles is 2\n  expected: 1 to the number of epochs"),
         ("head_penalty", -1, "head_penalty is -1\n  expected: 0 or more"),
         ("label_smoothing", 1.5, "label_smoothing is 1.5\n  expected: 0 to 1"),
         ("bn_momentum", -0.1, "bn_momentum is -0.1\n  expected: 0 to 1"),
@@ -35,6 +37,30 @@ def test_impossible_numbers_are_refused(field, value, message):
     with pytest.raises(SpecError) as error:
         Recipe("odd", **({"epochs": 1} | {field: value}))
     assert str(error.value) == message
+
+
+def test_cycles_share_the_epochs():
+    recipe = Recipe("round", epochs=11, cycles=3)
+    cycles = [recipe.cycle_at(epoch) for epoch in range(11)]
+    assert cycles == [(0, 3)] * 3 + [(3, 7)] * 4 + [(7, 11)] * 4
+    assert recipe.cycle_at(2.99) == (0, 3)
+    assert recipe.cycle_at(11) == (7, 11)
+    assert Recipe("plain", epochs=5).cycle_at(4.5) == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "cycles", "warmup"), [(20, 2, 1), (8, 2, 0.8), (5, 1, 1), (2, 1, 0.4), (1, 1, 0.2)]
+)
+def test_fewer_epochs_mean_fewer_cycles_and_less_warm_up(epochs, cycles, warmup):
+    recipe = Recipe("round", epochs=14, cycles=2).with_epochs(epochs)
+    assert (recipe.epochs, recipe.cycles) == (epochs, cycles)
+    assert recipe.warmup_epochs == pytest.approx(warmup)
+
+
+@pytest.mark.parametrize("name", ["transfer", "transfer_v3_small"])
+def test_asking_for_the_epochs_that_it_has_changes_nothing(name):
+    recipe = build_recipe(name)
+    assert recipe.with_epochs(recipe.epochs) == recipe
 
 
 def test_json_keeps_everything():

@@ -175,7 +175,7 @@ def test_the_page_says_which_weights_were_kept(tmp_path):
     words = page_of(tmp_path, report_of(tmp_path, epochs=epochs)).words
     assert "the ring is the best epoch, whose weights were kept." in words
     words = page_of(tmp_path, report_of(tmp_path, epochs=epochs, blend=0.6)).words
-    assert "kept: weights 60 % of the way from the first to the last." in words
+    assert "kept: weights 60 % of the way from those before the first epoch to those after" in words
     assert "whose weights were kept" not in words
 
 

@@ -1,6 +1,7 @@
 """What a run was asked for: settled, written, read."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -19,7 +20,9 @@ def test_what_was_asked_for_takes_the_place_of_the_recipes_numbers():
 
 def test_without_a_name_the_recipe_hangs_on_whether_there_are_weights():
     plain = TrainSettings(source=("photos",))
-    assert plain.resolved_recipe(has_weights=True) == build_recipe("transfer")
+    assert plain.resolved_recipe(has_weights=True) == build_recipe("transfer_v3_small")
+    others = replace(plain, model="mobilenet_v2")
+    assert others.resolved_recipe(has_weights=True) == build_recipe("transfer")
     assert plain.resolved_recipe(has_weights=False) == build_recipe("scratch")
 
 

@@ -12,6 +12,7 @@ from mobilens.nn.checkpoint import save_tensors
 from mobilens.spec.zoo import build_spec
 from mobilens.training.optim import WeightAverage, build_optimizer
 from mobilens.training.recipe import Recipe
+from mobilens.training.soup import WeightSoup
 from mobilens.training.state import Progress, load_state, save_state
 
 SPEC = build_spec("mobilenet_v3_small", width_mult=0.25, resolution=32, num_classes=3)
@@ -26,24 +27,26 @@ class Training:
         self.net = build(SPEC)
         recipe = Recipe("test", epochs=2, optimizer=optimizer, lr=0.01, optimizer_eps=1e-3)
         self.optimizer = build_optimizer(self.net, recipe)
-        self.average = WeightAverage(self.net, 0.9, keep_origin=True)
+        self.average = WeightAverage(self.net, 0.9)
+        self.soup = WeightSoup(self.net, keep_origin=True)
+        self.steps = 0
         self.progress = Progress(fingerprint="abc")
 
     def step(self):
-        torch.manual_seed(self.progress.step)
+        torch.manual_seed(self.steps)
         images = torch.randn(8, 3, 32, 32).to(memory_format=torch.channels_last)
         loss = self.net.train()(images).square().mean()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        self.progress.step += 1
-        self.average.update(self.net, self.progress.step)
+        self.steps += 1
+        self.average.update(self.net, self.steps)
 
     def save(self, folder):
-        save_state(folder, self.net, self.average, self.optimizer, self.progress)
+        save_state(folder, self.net, self.average, self.soup, self.optimizer, self.progress)
 
     def load(self, folder):
-        progress = load_state(folder, self.net, self.average, self.optimizer)
+        progress = load_state(folder, self.net, self.average, self.soup, self.optimizer)
         self.progress = progress or self.progress
         return progress
 
@@ -56,7 +59,8 @@ class Training:
             for tensors in (
                 dict(self.net.state_dict()),
                 self.average.tensors,
-                self.average.origin,
+                self.soup.origin,
+                self.soup.mean,
             )
         )
 
@@ -74,7 +78,8 @@ def test_a_run_goes_on_to_the_same_bits(optimizer, tmp_path):
     for _ in range(3):
         whole.step()
     resumed = Training(optimizer, seed=1)
-    assert resumed.load(tmp_path).step == 3
+    assert resumed.load(tmp_path) == whole.progress
+    resumed.steps = 3
     for _ in range(3):
         resumed.step()
     assert equal(resumed.weights(), whole.weights())
@@ -109,7 +114,7 @@ def test_the_same_state_is_the_same_bytes(tmp_path):
 
 def test_progress_is_kept(tmp_path):
     training = Training("sgd")
-    training.progress = Progress(2, 9, [{"epoch": 1, "loss": 0.1 + 0.2}], 1, [0.5, -0.25], "f")
+    training.progress = Progress(2, [{"epoch": 1, "loss": 0.1 + 0.2}], 1, [0.5, -0.25], "f")
     training.save(tmp_path)
     assert Training("sgd").load(tmp_path) == training.progress
 
@@ -121,14 +126,37 @@ def test_before_the_first_epoch_there_is_nothing(tmp_path):
 def test_a_state_saved_before_the_first_step_loads(tmp_path):
     training = Training("sgd")
     training.save(tmp_path)
-    assert Training("sgd").load(tmp_path).step == 0
+    assert Training("sgd").load(tmp_path).epoch == 0
+
+
+def test_finished_cycles_are_kept(tmp_path):
+    one = Training("sgd")
+    for _ in range(2):
+        one.step()
+        one.soup.add(one.average.tensors)
+    one.save(tmp_path)
+    other = Training("sgd", seed=1)
+    other.load(tmp_path)
+    assert other.soup.cycles == 2
+    assert other.soup.mean
+    assert equal(other.weights(), one.weights())
+
+
+def test_the_best_so_far_has_the_highest_score_and_among_equals_the_lowest_loss():
+    progress = Progress()
+    reached = [([0.5, -0.3], True), ([0.5, -0.4], False), ([0.5, -0.2], True), ([0.4, -0.1], False)]
+    for epoch, (scores, best) in enumerate(reached, start=1):
+        assert progress.passed({"epoch": epoch}, scores) is best
+    assert (progress.epoch, progress.best_epoch) == (4, 3)
+    assert progress.best_scores == [0.5, -0.2]
+    assert [row["epoch"] for row in progress.history] == [1, 2, 3, 4]
 
 
 def test_the_state_of_another_model_is_refused(tmp_path):
     save_tensors(
         {"net.a": torch.zeros(1)},
         tmp_path / "last.safetensors",
-        {"mobilens_state": json.dumps(vars(Progress()))},
+        {"mobilens_state": json.dumps(vars(Progress()) | {"cycles": 0})},
     )
     with pytest.raises(WeightsError, match="is the state of another model"):
         Training("sgd").load(tmp_path)
@@ -136,7 +164,13 @@ def test_the_state_of_another_model_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "metadata",
-    [{}, {"mobilens": "{}"}, {"mobilens_state": "{"}, {"mobilens_state": '{"moment": 3}'}],
+    [
+        {},
+        {"mobilens": "{}"},
+        {"mobilens_state": "{"},
+        {"mobilens_state": "{}"},
+        {"mobilens_state": '{"moment": 3}'},
+    ],
 )
 def test_a_file_of_something_else_is_refused(tmp_path, metadata):
     save_tensors({"a": torch.zeros(1)}, tmp_path / "last.safetensors", metadata)

@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         metavar="NAME|FILE",
-        help="by name (default: transfer with weights, scratch without); the recipe.json of a run "
-        "repeats it, less what other options say",
+        help="by name (default: transfer with weights, transfer_v3_small for that net, scratch "
+        "without); the recipe.json of a run repeats it, less what other options say",
     )
     _add_settings(parser)
     parser.add_argument(

@@ -67,14 +67,16 @@ def lr_factor(recipe: Recipe, epoch: float) -> float:
     """Learning rate over its highest value, at a moment of training.
 
     Args:
-        recipe: Schedule, epochs and warm-up.
+        recipe: Schedule, epochs, cycles and warm-up.
         epoch: Epochs done, with fraction.
     """
+    first, end = recipe.cycle_at(epoch)
+    epoch -= first
     if epoch < recipe.warmup_epochs:
         return epoch / recipe.warmup_epochs
     match recipe.schedule:
         case "cosine":
-            span = max(recipe.epochs - recipe.warmup_epochs, 1e-9)
+            span = max(end - first - recipe.warmup_epochs, 1e-9)
             done = min((epoch - recipe.warmup_epochs) / span, 1.0)
             return 0.5 * (1 + math.cos(math.pi * done))
         case "step":
@@ -87,28 +89,14 @@ class WeightAverage:
     Args:
         net: The net to follow; the average starts at its present weights.
         decay: Weight of the past at each step, 0 to 1.
-        keep_origin: Whether the present weights are needed later, for ``between``.
 
     Attributes:
         tensors: The average, by the net's own names.
-        origin: The weights that it started at; empty unless they are kept.
     """
 
-    def __init__(self, net: nn.Module, decay: float, *, keep_origin: bool = False) -> None:
+    def __init__(self, net: nn.Module, decay: float) -> None:
         self.decay = decay
         self.tensors = {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
-        self.origin = (
-            {name: tensor.clone() for name, tensor in self.tensors.items()} if keep_origin else {}
-        )
-
-    def between(self, share: float) -> dict[str, Tensor]:
-        """Weights on the line from the origin (0) to the average (1)."""
-        return {
-            name: torch.lerp(self.origin[name], tensor, share)
-            if tensor.is_floating_point()
-            else tensor.clone()
-            for name, tensor in self.tensors.items()
-        }
 
     @torch.no_grad()
     def update(self, net: nn.Module, step: int) -> None:

@@ -13,7 +13,7 @@ from mobilens.spec import codec
 from mobilens.spec.model import ModelSpec
 from mobilens.spec.zoo import build_spec
 from mobilens.spec.zoo.mobilenet_v3 import WidthRule
-from mobilens.training.recipe import Recipe, build_recipe
+from mobilens.training.recipe import Recipe, build_recipe, default_recipe
 
 SETTINGS_FILE = "recipe.json"
 
@@ -78,7 +78,7 @@ class TrainSettings:
 
     def resolved_recipe(self, *, has_weights: bool) -> Recipe:
         """Choose the recipe where none was named, and put the wished numbers in."""
-        recipe = self.recipe or build_recipe("transfer" if has_weights else "scratch")
+        recipe = self.recipe or default_recipe(self.model, has_weights=has_weights)
         if not has_weights:
             recipe = recipe.without_weights()
         if self.epochs is not None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mobilens.errors import WeightsError
 from mobilens.nn.checkpoint import load_tensors, save_tensors
 from mobilens.training.optim import WeightAverage
+from mobilens.training.soup import WeightSoup
 
 STATE_FILE = "last.safetensors"
 METADATA_KEY = "mobilens_state"
@@ -24,7 +25,6 @@ class Progress:
 
     Attributes:
         epoch: Epochs done.
-        step: Optimiser steps done.
         history: One row an epoch: figures by name.
         best_epoch: Epoch of the best score, counted from 1; 0 before the first.
         best_scores: Its main score and its loss, negated, in that order of weight.
@@ -32,17 +32,26 @@ class Progress:
     """
 
     epoch: int = 0
-    step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     best_scores: list[float] = field(default_factory=list)
     fingerprint: str = ""
+
+    def passed(self, row: dict[str, float], scores: list[float]) -> bool:
+        """Note an epoch that is done; say whether it is the best so far."""
+        self.epoch += 1
+        self.history.append(row)
+        if scores <= self.best_scores:
+            return False
+        self.best_scores, self.best_epoch = scores, self.epoch
+        return True
 
 
 def save_state(
     folder: Path,
     net: nn.Module,
     average: WeightAverage,
+    soup: WeightSoup,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
 ) -> None:
@@ -50,24 +59,32 @@ def save_state(
     tensors: dict[str, Tensor] = {}
     tensors |= {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
     tensors |= {f"average.{name}": tensor for name, tensor in average.tensors.items()}
-    tensors |= {f"origin.{name}": tensor for name, tensor in average.origin.items()}
+    tensors |= {f"origin.{name}": tensor for name, tensor in soup.origin.items()}
+    tensors |= {f"mean.{name}": tensor for name, tensor in soup.mean.items()}
     for index, slots in optimizer.state_dict()["state"].items():
         for slot, value in slots.items():
             # A slot without a value yet, such as a momentum before the first step, is left out.
             if isinstance(value, Tensor):
                 tensors[f"optimizer.{index}.{slot}"] = value
-    save_tensors(tensors, folder / STATE_FILE, {METADATA_KEY: json.dumps(vars(progress))})
+    # Under one key: several come in another order each time, and the file would be other bytes.
+    values = vars(progress) | {"cycles": soup.cycles}
+    save_tensors(tensors, folder / STATE_FILE, {METADATA_KEY: json.dumps(values)})
 
 
 def load_state(
-    folder: Path, net: nn.Module, average: WeightAverage, optimizer: torch.optim.Optimizer
+    folder: Path,
+    net: nn.Module,
+    average: WeightAverage,
+    soup: WeightSoup,
+    optimizer: torch.optim.Optimizer,
 ) -> Progress | None:
     """Take a run up where ``save_state`` left it.
 
     Args:
         folder: The run's folder.
-        net: Filled in place, as are the next two.
+        net: Filled in place, as are the next three.
         average: Moving average of the net.
+        soup: Ends of finished cycles.
         optimizer: Built as for the first epoch.
 
     Returns:
@@ -81,7 +98,9 @@ def load_state(
         return None
     tensors, metadata = load_tensors(path)
     try:
-        progress = Progress(**json.loads(metadata[METADATA_KEY]))
+        values = json.loads(metadata[METADATA_KEY])
+        soup.cycles = values.pop("cycles")
+        progress = Progress(**values)
     except (KeyError, TypeError, ValueError):
         raise WeightsError(
             f"{path} is not the state of a training run",
@@ -92,6 +111,7 @@ def load_state(
         "net": {},
         "average": {},
         "origin": {},
+        "mean": {},
         "optimizer": {},
     }
     for name, tensor in tensors.items():
@@ -103,8 +123,11 @@ def load_state(
         raise WeightsError(f"{path} is the state of another model: {error}") from None
     for name, tensor in average.tensors.items():
         tensor.copy_(parts["average"][name])
-    for name, tensor in average.origin.items():
+    for name, tensor in soup.origin.items():
         tensor.copy_(parts["origin"][name])
+    soup.mean = {
+        name: tensor.to(soup.origin[name].device) for name, tensor in parts["mean"].items()
+    }
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     slots: dict[int, dict[str, Any]] = {}
     for name, tensor in parts["optimizer"].items():
