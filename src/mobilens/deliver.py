@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from mobilens.data.lint import Finding, check_splits
@@ -64,9 +64,8 @@ def deliver(result: TrainResult, observer: Observer) -> Delivered:
     assert exported.file is not None
     timings = _time(exported.path, observer)
     page = result.folder / REPORT_FILE
-    report = _report(result, exported, exported.file, timings, observer)
     blend = checkpoint.provenance["scores"].get("blend")
-    write_report(page, replace(report, blend=blend))
+    write_report(page, _report(result, blend, exported, exported.file, timings, observer))
     return Delivered(result.folder, result.checkpoint, exported.path, page, exported.file)
 
 
@@ -83,6 +82,7 @@ def _time(file: Path, observer: Observer) -> BenchmarkReport:
 
 def _report(
     result: TrainResult,
+    blend: float | None,
     exported: Exported,
     evaluation: Evaluation,
     timings: BenchmarkReport,
@@ -108,6 +108,7 @@ def _report(
         )
         for row in timings.measurements
     )
+    assert result.settings.recipe is not None
     versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
     return RunReport(
         model=result.model,
@@ -132,6 +133,8 @@ def _report(
         if result.weights
         else (),
         seconds=result.seconds,
+        blend=blend,
+        cycles=result.settings.recipe.cycles,
         device=f"{timings.device.cpu}, {timings.device.cores} cores, {timings.device.system}",
         versions={"python": platform.python_version()} | versions,
     )

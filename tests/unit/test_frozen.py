@@ -73,8 +73,9 @@ def test_parts_are_those_of_the_pyramid(net):
 
 
 def test_without_weights_all_of_it_learns():
-    recipe = Recipe("x", epochs=1, head_penalty=0.1, frozen_stride=8, freeze_batchnorm=True)
-    assert recipe.without_weights() == Recipe("x", epochs=1)
+    frozen = {"head_penalty": 0.1, "frozen_stride": 8, "freeze_batchnorm": True}
+    recipe = Recipe("x", epochs=2, cycles=2, blend=True, **frozen)
+    assert recipe.without_weights() == Recipe("x", epochs=2)
 
 
 def test_modes_are_those_of_the_parts(net):

@@ -179,6 +179,13 @@ def test_the_page_says_which_weights_were_kept(tmp_path):
     assert "whose weights were kept" not in words
 
 
+def test_the_page_says_why_the_training_loss_jumps(tmp_path):
+    epochs = (Epoch(1, 1.0, 1.0, 0.5), Epoch(2, 0.9, 1.0, 0.6))
+    words = page_of(tmp_path, report_of(tmp_path, epochs=epochs, cycles=2)).words
+    assert "Training began 2 times with the same weights, hence the jumps;" in words
+    assert "Training began" not in page_of(tmp_path, report_of(tmp_path, epochs=epochs)).words
+
+
 def test_a_file_that_differs_says_on_how_many(tmp_path):
     report = report_of(tmp_path, file=ModelFile("m.onnx", 900, 11, 12))
     words = page_of(tmp_path, report).words

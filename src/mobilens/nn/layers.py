@@ -126,7 +126,7 @@ class ConvNormAct(nn.Module):
         """The same where BatchNorm keeps its statistics and weights learn.
 
         It is a scale and a shift then. On the filters they cost next to nothing; on the outputs
-        they cost a quarter of a training step, and the memory of one more copy.
+        up to a quarter of a training step (V2 on a CPU: benchmarks/train_step.py).
         """
         assert norm.running_mean is not None
         assert norm.running_var is not None

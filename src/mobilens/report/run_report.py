@@ -92,6 +92,8 @@ class RunReport:
         seconds: How long the run took.
         blend: How far from the first weights to the last those lie that were kept, 0 to 1; None
             where they are those of one epoch.
+        cycles: Times that training began again from the first weights; validation then measures
+            the mean.
     """
 
     model: ModelSpec
@@ -112,3 +114,4 @@ class RunReport:
     licences: tuple[tuple[str, str], ...] = ()
     seconds: float | None = None
     blend: float | None = None
+    cycles: int = 1

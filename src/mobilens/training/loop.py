@@ -116,12 +116,7 @@ def fit(
     progress = load_state(folder, run.net, average, soup, optimizer) or Progress(
         fingerprint=run.data.fingerprint
     )
-    if progress.fingerprint != run.data.fingerprint:
-        raise DataError(
-            f"the data has changed since the run in {folder} began",
-            expected="the same images and labels",
-            remedy="a new run with another --out",
-        )
+    _require_same_data(run, progress, folder)
     if progress.epoch:
         observer.say(f"going on after epoch {progress.epoch} of {run.recipe.epochs}")
     averaged = copy.deepcopy(run.net)  # of the same kind, to measure the average with
@@ -134,10 +129,7 @@ def fit(
             soup.add(average.tensors)
             run.net.load_state_dict(soup.origin)
             optimizer, average = build_optimizer(run.net, run.recipe), _average(run)
-            observer.say(
-                f"cycle {soup.cycles + 1}/{run.recipe.cycles}   from the first weights again; "
-                "what is measured is the mean of all cycles"
-            )
+            observer.say(_cycle_line(soup.cycles + 1, run.recipe.cycles))
         loss = _train_epoch(run, wrapped, optimizer, average, progress, observer)
         averaged.load_state_dict(soup.including(average.tensors))
         scores = score(run, averaged)
@@ -309,6 +301,15 @@ def _require_batches(run: Fit) -> None:
         )
 
 
+def _require_same_data(run: Fit, progress: Progress, folder: Path) -> None:
+    if progress.fingerprint != run.data.fingerprint:
+        raise DataError(
+            f"the data has changed since the run in {folder} began",
+            expected="the same images and labels",
+            remedy="a new run with another --out",
+        )
+
+
 def _require_finite(loss: float, what: str, progress: Progress) -> None:
     if not math.isfinite(loss):
         kept = f"best.safetensors holds the weights of epoch {progress.best_epoch}"
@@ -327,6 +328,13 @@ def _row(recipe: Recipe, epoch: int, loss: float, scores: dict[str, float]) -> d
     row = {"epoch": epoch, "train_loss": round(loss, 5)}
     row |= {f"val_{name}": round(value, 5) for name, value in scores.items()}
     return row | {"lr": recipe.lr * lr_factor(recipe, epoch)}
+
+
+def _cycle_line(cycle: int, cycles: int) -> str:
+    return (
+        f"cycle {cycle}/{cycles}   from the first weights again; "
+        "what is measured is the mean of all cycles"
+    )
 
 
 def _line(row: dict[str, float], epochs: int, seconds: float) -> str:

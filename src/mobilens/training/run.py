@@ -341,6 +341,7 @@ def _prepare_net(
     """Recover statistics of folded weights, and give the new head a start."""
 
     def batches(limit: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Training images as the model file will see them, with their targets."""
         cache, targets = run.data.train, run.data.train_targets
         # Spread over the whole set, whose order is by class.
         count = min(limit or len(cache), len(cache))
