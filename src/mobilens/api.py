@@ -106,6 +106,7 @@ def train(
         minutes=minutes,
         strict=strict,
         offline=offline,
+        directory=str(Path.cwd()),
     )
     folder = run_folder(out, source[0], model)
     return _run(replace(settings, command=_command(settings, folder, recipe)), folder, observer)
@@ -287,7 +288,7 @@ def _command(settings: TrainSettings, folder: Path, recipe: str | Path | Recipe 
         option = "--" + field.name.replace("_", "-")
         default = not repeats and value == getattr(plain, field.name)
         unsaid = value is None or value is False or default
-        if field.name in ("source", "recipe", "command", "task") or unsaid:
+        if field.name in ("source", "recipe", "command", "directory", "task") or unsaid:
             continue
         words += [option] if value is True else [option, str(value)]
     if recipe is not None:
@@ -302,13 +303,24 @@ def _proof_data(checkpoint: Checkpoint, path: str | Path, data: Source | None) -
     if data is not None:
         return load_split(data, "val", checkpoint.task.class_names)
     remedy = "name validation data (--data), or let no accuracy be stated (--no-data)"
-    source = checkpoint.provenance.get("settings", {}).get("source")
+    source = _own_source(checkpoint, Path(path))
     if not source:
         raise UsageError(f"{path} does not say what it was trained with", remedy=remedy)
     try:
-        return load_splits(source if len(source) > 1 else source[0]).val
+        return load_splits(source[0] if len(source) == 1 else list(source)).val
     except DataError as error:
         raise DataError(error.given, expected=error.expected, remedy=remedy) from None
+
+
+def _own_source(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
+    """What a checkpoint was trained with, from any folder if its run's settings lie beside it."""
+    from mobilens.training.settings import SETTINGS_FILE, TrainSettings
+
+    source = tuple(checkpoint.provenance.get("settings", {}).get("source", ()))
+    beside = path.parent / SETTINGS_FILE
+    if beside.is_file() and (settings := TrainSettings.load(beside)).source == source:
+        return settings.located().source
+    return source
 
 
 def _mislabelled(model: str | Path, data: Source, observer: Observer) -> list[Finding]:

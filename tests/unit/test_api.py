@@ -297,5 +297,14 @@ def test_train_resume_export_load(photos: Path, monkeypatch: pytest.MonkeyPatch)
     again = mobilens.resume(run.folder)
     assert again.file.read_bytes() == before
 
+    # "photos" lies beside the run's first folder, not in the one where one is now.
+    checkpoint_file = run.checkpoint.resolve()
+    (elsewhere := photos.parent / "elsewhere").mkdir()
+    monkeypatch.chdir(elsewhere)
+    again = mobilens.resume(checkpoint_file.parent)
+    assert again.file.read_bytes() == before
+    assert mobilens.export(checkpoint_file, "there.onnx").agreeing == 3
+    monkeypatch.chdir(photos.parent)
+
     with pytest.raises(errors.UsageError, match="holds another run"):
         mobilens.train("photos", out=run.folder)

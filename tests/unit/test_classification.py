@@ -209,9 +209,13 @@ def test_tables_name_every_class_or_the_weakest_of_many():
     titles = {table.title: table for table in scores.tables()}
     assert [row[0] for row in titles["Classes"].rows] == list(ANIMALS)
     assert titles["Most confused"].rows == (("cat", "dog", "1"),)
+    matrix = titles["Confusion matrix: a row for each true class, a column for each answer"]
+    assert matrix.header == ("truth", "1", "2", "3")
+    assert matrix.rows[0] == (f"1 {ANIMALS[0]}", "1", "1", "-")
     assert all(len(row) == len(table.header) for table in scores.tables() for row in table.rows)
     answers = np.eye(60)[[0, *range(1, 59), 0]]
     many = scores_of(answers, list(range(60))).tables()[1]
+    assert len(scores_of(answers, list(range(60))).tables()) == 4
     assert many.title == "The 50 weakest of 60 classes"
     assert many.rows[0][0] == "class 59"
 

@@ -35,6 +35,21 @@ def test_settled_settings_leave_nothing_to_choose():
     assert settled.settled(recipe, "none") == settled
 
 
+def test_paths_begin_where_the_run_was_started(tmp_path, monkeypatch):
+    (tmp_path / "w.safetensors").touch()
+    settings = replace(SETTINGS, weights="w.safetensors", directory=str(tmp_path))
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(elsewhere)
+    found = settings.located()
+    assert found.source == (str(tmp_path / "photos"),)
+    assert found.weights == str(tmp_path / "w.safetensors")
+    assert replace(settings, weights="auto").located().weights == "auto"
+    monkeypatch.chdir(tmp_path)
+    assert settings.located() == settings
+    gone = replace(settings, directory=str(tmp_path / "gone"))
+    assert gone.located() == gone
+
+
 def test_the_model_is_the_one_asked_for():
     spec = SETTINGS.model_spec(num_classes=5)
     assert (spec.name, spec.width_mult, spec.num_classes) == ("mobilenet_v3_small", 0.5, 5)

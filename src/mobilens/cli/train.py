@@ -121,7 +121,7 @@ def _fresh(args: argparse.Namespace) -> tuple[TrainSettings, Path]:
     repeated = TrainSettings(source=())
     if args.recipe:
         if args.recipe.endswith(".json"):
-            repeated = TrainSettings.load(Path(args.recipe))
+            repeated = TrainSettings.load(Path(args.recipe)).located()
         else:
             repeated = replace(repeated, recipe=build_recipe(args.recipe))
     if not args.data and not repeated.source:
@@ -139,6 +139,7 @@ def _fresh(args: argparse.Namespace) -> tuple[TrainSettings, Path]:
         repeated,
         source=tuple(args.data) or repeated.source,
         command=_command(args.words),
+        directory=str(Path.cwd()),
         **_given(args),
     )
     return settings, run_folder(args.out, settings.source[0], settings.model)

@@ -131,14 +131,15 @@ def _run(
     started = time.monotonic()
     # As a resumed run reads them: a 5 given for a 5.0 would be other bytes in the checkpoint.
     settings = TrainSettings.from_json(settings.to_json())
-    source = settings.source
+    here = settings.located()
+    source = here.source
     splits = load_splits(source[0] if len(source) == 1 else list(source))
     for note in splits.notes:
         observer.say(note)
     if world.leads:
         # Before the first epoch too: from here on a killed run can be resumed.
         settings.save(folder / SETTINGS_FILE)
-    start = _begun(folder) or _new_start(settings, len(splits.train.class_names), observer)
+    start = _begun(folder) or _new_start(here, len(splits.train.class_names), observer)
     recipe = settings.resolved_recipe(has_weights=start.name is not None)
     model = start.model
     if recipe.dropout is not None:
@@ -212,8 +213,8 @@ def _provenance(settings: TrainSettings, start: _Start, data: TrainData) -> dict
     return {
         "weights": start.name,
         "weights_licence": start.licence,
-        # Less the command: the same run by another line, elsewhere, is the same bytes.
-        "settings": replace(settings, command="").to_json(),
+        # Less its line and folder: the same run by another line, elsewhere, is the same bytes.
+        "settings": replace(settings, command="", directory="").to_json(),
         "data_fingerprint": data.fingerprint,
         "torch": torch.__version__,
     }

@@ -40,6 +40,8 @@ class TrainSettings:
         strict: Whether a file that does not decode ends the run.
         offline: Use no network for weights.
         command: The line that started it; for the record.
+        directory: Folder that it was started in, where relative paths begin; empty for the present
+            one.
     """
 
     source: tuple[str, ...]
@@ -59,12 +61,25 @@ class TrainSettings:
     strict: bool = False
     offline: bool = False
     command: str = ""
+    directory: str = ""
 
     def __post_init__(self) -> None:
         if self.minutes is not None and not self.minutes > 0:
             raise SpecError(f"minutes is {self.minutes}", expected="above 0")
         if not 0 <= self.seed < 2**32:
             raise SpecError(f"seed is {self.seed}", expected="0 to 4,294,967,295")
+
+    def located(self) -> TrainSettings:
+        """The same with paths that lead there from any folder, while ``directory`` is there."""
+        start = Path(self.directory)
+        if not start.is_dir() or start.samefile(Path.cwd()):
+            return self
+        file = start / self.weights
+        return replace(
+            self,
+            source=tuple(str(start / one) for one in self.source),
+            weights=str(file) if file.is_file() else self.weights,
+        )
 
     def model_spec(self, num_classes: int) -> ModelSpec:
         """Describe the net that was asked for, with this many classes."""

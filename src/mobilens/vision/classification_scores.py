@@ -21,6 +21,8 @@ from mobilens.vision.tasks import Table
 MOST_CONFUSED = 10
 # A table of more classes than this shows the weakest only.
 SHOWN_CLASSES = 50
+# A confusion matrix of more would not fit into a terminal.
+MATRIX_CLASSES = 12
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,10 @@ class ClassificationScores:
         }
 
     def tables(self) -> list[Table]:
-        """Give the main figures, the classes, the frequent errors and the calibration."""
+        """Give the main figures, the classes, the errors and the calibration."""
         tables = [self._main_table(), self._class_table()]
+        if len(self.per_class) <= MATRIX_CLASSES:
+            tables.append(self._matrix_table())
         if confused := self.most_confused():
             rows = tuple((truth, answer, str(count)) for truth, answer, count in confused)
             tables.append(Table("Most confused", ("truth", "answered", "images"), rows))
@@ -171,6 +175,15 @@ class ClassificationScores:
             for scores in shown
         )
         return Table(title, ("class", "images", "precision %", "recall %", "F1 %"), rows)
+
+    def _matrix_table(self) -> Table:
+        numbers = tuple(str(index + 1) for index in range(len(self.per_class)))
+        rows = tuple(
+            (f"{number} {scores.name}", *(str(count) if count else "-" for count in counts))
+            for number, scores, counts in zip(numbers, self.per_class, self.confusion, strict=True)
+        )
+        title = "Confusion matrix: a row for each true class, a column for each answer"
+        return Table(title, ("truth", *numbers), rows)
 
 
 def score_classification(
