@@ -29,8 +29,6 @@ class Augmentation:
     Attributes:
         crop_scale: Smallest and largest share of the image's area that a crop covers.
         crop_ratio: Smallest and largest width over height of a crop.
-        follow_shape: Whether ``crop_ratio`` is over the image's own, so that the crops of a long
-            photo reach from end to end, squeezed into the input.
         flip: Mirror half of the images left to right.
         policy: ``"trivial"`` applies one operation of TrivialAugment (arXiv 2103.10158) a view.
         random_erasing: Share of images that lose a rectangle (arXiv 1708.04896).
@@ -40,7 +38,6 @@ class Augmentation:
 
     crop_scale: tuple[float, float] = (0.35, 1.0)
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    follow_shape: bool = False
     flip: bool = True
     policy: Literal["none", "trivial"] = "trivial"
     random_erasing: float = 0.0
@@ -90,8 +87,6 @@ def random_crop(image: Tensor, size: tuple[int, int], draws: Draws, how: Augment
     area = height * width * (low + (high - low) * float(draws[0]))
     first, last = (math.log(ratio) for ratio in how.crop_ratio)
     ratio = math.exp(first + (last - first) * float(draws[1]))
-    if how.follow_shape:
-        ratio *= width / height
     crop_width = min(width, max(1, round(math.sqrt(area * ratio))))
     crop_height = min(height, max(1, round(math.sqrt(area / ratio))))
     top = round((height - crop_height) * float(draws[2]))
