@@ -5,6 +5,7 @@ Torch and its company are imported by the verbs that need them, when they run.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from mobilens.data.dataset import Dataset, load_split, load_splits
 from mobilens.data.lint import Finding, LintReport, check_splits
 from mobilens.data.listing import Source
-from mobilens.errors import DataError, UsageError
+from mobilens.errors import DataError, SpecError, UsageError
 from mobilens.evaluation import Evaluation, label_suspects
 from mobilens.evaluation import evaluate as evaluate_predictor
 from mobilens.extras import require_train_extra
@@ -314,12 +315,14 @@ def _proof_data(checkpoint: Checkpoint, path: str | Path, data: Source | None) -
 
 def _own_source(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
     """What a checkpoint was trained with, from any folder if its run's settings lie beside it."""
-    from mobilens.training.settings import SETTINGS_FILE, TrainSettings
+    from mobilens.training.folder import settings_of_run
 
     source = tuple(checkpoint.provenance.get("settings", {}).get("source", ()))
-    beside = path.parent / SETTINGS_FILE
-    if beside.is_file() and (settings := TrainSettings.load(beside)).source == source:
-        return settings.located().source
+    # A checkpoint may lie anywhere, beside another program's recipe.json too.
+    with contextlib.suppress(DataError, SpecError):
+        settings = settings_of_run(path.parent)
+        if settings.source == source:
+            return settings.located().source
     return source
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mobilens.data.lint import Finding, check_splits
@@ -116,7 +116,8 @@ def _report(
         train=result.splits.train,
         evaluation=evaluation,
         command=result.settings.command,
-        recipe=result.settings.to_json(),
+        # A page is passed on: it tells no folder of this machine.
+        recipe=replace(result.settings, directory="").to_json(),
         weights=result.weights or "from scratch",
         epochs=epochs,
         file=ModelFile(

@@ -304,6 +304,7 @@ def test_train_resume_export_load(photos: Path, monkeypatch: pytest.MonkeyPatch)
     again = mobilens.resume(checkpoint_file.parent)
     assert again.file.read_bytes() == before
     assert mobilens.export(checkpoint_file, "there.onnx").agreeing == 3
+    assert str(photos.parent) not in again.report.read_text(encoding="utf-8")
     monkeypatch.chdir(photos.parent)
 
     with pytest.raises(errors.UsageError, match="holds another run"):
