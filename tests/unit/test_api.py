@@ -3,6 +3,7 @@
 import inspect
 import json
 import pkgutil
+import shutil
 import subprocess
 import sys
 from io import BytesIO
@@ -306,6 +307,9 @@ def test_train_resume_export_load(photos: Path, monkeypatch: pytest.MonkeyPatch)
     assert mobilens.export(checkpoint_file, "there.onnx").agreeing == 3
     assert str(photos.parent) not in again.report.read_text(encoding="utf-8")
     monkeypatch.chdir(photos.parent)
+    (elsewhere / "recipe.json").write_text('{"flour": 500}')
+    copied = shutil.copy(checkpoint_file, elsewhere)
+    assert mobilens.export(copied, "copied.onnx").agreeing == 3
 
     with pytest.raises(errors.UsageError, match="holds another run"):
         mobilens.train("photos", out=run.folder)
