@@ -308,7 +308,7 @@ def _proof_data(checkpoint: Checkpoint, path: str | Path, data: Source | None) -
     if not source:
         raise UsageError(f"{path} does not say what it was trained with", remedy=remedy)
     try:
-        return load_splits(source[0] if len(source) == 1 else list(source)).val
+        return load_splits(source).val
     except DataError as error:
         raise DataError(error.given, expected=error.expected, remedy=remedy) from None
 

@@ -42,8 +42,3 @@ def positive_float(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
     return value
-
-
-def data_source(words: list[str]) -> str | list[str]:
-    """Give the data that arguments name: one folder, file or pattern, or a list of them."""
-    return words if len(words) > 1 else words[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from mobilens.cli.arguments import data_source
 from mobilens.cli.terminal import print_json, table
 from mobilens.observer import TerminalObserver
 
@@ -36,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Check and print; the exit code is 1 if something would spoil a result."""
     from mobilens.api import check
 
-    report = check(data_source(args.data), model=args.model, observer=TerminalObserver())
+    report = check(args.data, model=args.model, observer=TerminalObserver())
     if args.json:
         print_json({"data": " ".join(args.data)} | report.to_json())
     else:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mobilens.cli.arguments import data_source, positive_int
+from mobilens.cli.arguments import positive_int
 from mobilens.cli.terminal import print_json, say, table
 from mobilens.errors import UsageError
 from mobilens.observer import TerminalObserver
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         )
     evaluation = evaluate(
         args.model,
-        data_source(args.data),
+        args.data,
         split=args.split,
         batch_size=args.batch_size,
         threads=args.threads,

@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mobilens.cli.arguments import data_source
 from mobilens.cli.terminal import print_json
 from mobilens.observer import TerminalObserver
 
@@ -42,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     exported = export(
         args.checkpoint,
         args.out,
-        data=data_source(args.data) if args.data else None,
+        data=args.data or None,
         measure=not args.no_data,
         observer=TerminalObserver(),
     )

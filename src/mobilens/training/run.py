@@ -133,7 +133,7 @@ def _run(
     settings = TrainSettings.from_json(settings.to_json())
     here = settings.located()
     source = here.source
-    splits = load_splits(source[0] if len(source) == 1 else list(source))
+    splits = load_splits(source)
     for note in splits.notes:
         observer.say(note)
     if world.leads:
