@@ -409,20 +409,46 @@ def test_a_folder_without_a_run_cannot_be_resumed(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("others", "named"),
     [
-        (["PHOTOS"], "data"),
-        (["--out", "x"], "out"),
-        (["--epochs", "50"], "epochs"),
-        (["--recipe", "scratch", "--seed", "0"], "recipe, seed"),
+        (["--epochs", "50"], "--epochs"),
+        (["--recipe", "scratch", "--batch-size", "8"], "--recipe, --batch-size"),
     ],
 )
-def test_resume_takes_nothing_else(tmp_path, capsys, others, named):
+def test_resume_takes_no_other_settings(tmp_path, capsys, others, named):
     code, err = refused(["--resume", str(tmp_path), *others], capsys)
     assert code == 2
     assert err == (
         f"mobilens train: --resume was given with {named}\n"
-        "  expected: the folder alone: its recipe.json says the rest\n"
+        "  expected: the folder, whose recipe.json says the rest\n"
         f"  try: mobilens train --resume {tmp_path}\n"
     )
+
+
+def test_resume_takes_data_and_folder_again_if_they_are_the_same(finished, tmp_path, capsys):
+    data, folder = finished[0].parent / "tints", shutil.copytree(finished[0], tmp_path / "run")
+    assert main(["train", str(data), "--out", str(folder), "--resume", str(folder)]) == 0
+    capsys.readouterr()
+    for others in ([str(tmp_path)], ["--out", str(tmp_path)]):
+        code, err = refused([*others, "--resume", str(folder)], capsys)
+        assert code == 2
+        known = data if len(others) == 1 else folder
+        assert err == (
+            f"mobilens train: --resume was given with {tmp_path}\n"
+            f"  expected: that of the run, {known}, or nothing\n"
+            f"  try: mobilens train --resume {folder}\n"
+        )
+
+
+@pytest.mark.parametrize("below", ["", "run"])
+def test_a_file_in_place_of_the_folder_is_kept(photos, tmp_path, capsys, below):
+    (tmp_path / "notes").write_text("mine")
+    code, err = refused([str(photos), *SMALL, "--out", str(tmp_path / "notes" / below)], capsys)
+    assert code == 2
+    assert err == (
+        f"mobilens train: {tmp_path / 'notes'} is a file\n"
+        "  expected: a folder for the results, which is made if need be\n"
+        "  try: name another with --out\n"
+    )
+    assert (tmp_path / "notes").read_text() == "mine"
 
 
 def test_a_folder_that_holds_another_run_is_kept(photos, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Recipes: looked up by name, checked, written and read."""
 
 import dataclasses
+from dataclasses import replace
 
 import pytest
 
@@ -60,7 +61,33 @@ def test_fewer_epochs_mean_fewer_cycles_and_less_warm_up(epochs, cycles, warmup)
 @pytest.mark.parametrize("name", ["transfer", "transfer_v3_small"])
 def test_asking_for_the_epochs_that_it_has_changes_nothing(name):
     recipe = build_recipe(name)
-    assert recipe.with_epochs(recipe.epochs) == recipe
+    assert recipe.with_epochs(recipe.epochs) == replace(recipe, min_steps=0)
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs"),
+    [
+        (1_000, 10),
+        (320, 10),
+        (319, 10),
+        (288, 12),
+        (160, 20),
+        (81, 34),
+        (80, 34),
+        (33, 40),
+        (1, 40),
+    ],
+)
+def test_few_images_are_seen_more_times_up_to_four(images, epochs):
+    recipe = Recipe("few", epochs=10, min_steps=100).for_images(images)
+    assert recipe.epochs == epochs
+    # A settled recipe repeats the run, whatever it was reckoned from.
+    assert recipe.for_images(images) == recipe
+
+
+def test_epochs_that_were_asked_for_stay_on_few_images():
+    recipe = Recipe("few", epochs=10, min_steps=100).with_epochs(3)
+    assert recipe.for_images(1).epochs == 3
 
 
 def test_json_keeps_everything():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="DIR", help="folder for the results (default: runs/NAME)"
     )
     parser.add_argument(
-        "--resume", type=Path, metavar="DIR", help="go on with the run in this folder"
+        "--resume",
+        type=Path,
+        metavar="DIR",
+        help="go on with the run in this folder, whose recipe.json says the rest",
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
@@ -164,14 +168,33 @@ def _resumed(args: argparse.Namespace) -> tuple[TrainSettings, Path]:
     from mobilens.errors import UsageError
     from mobilens.training.folder import settings_of_run
 
-    others = [name for name in ("data", "recipe", "out") if getattr(args, name)]
-    if others or _given(args):
+    others = (["--recipe"] if args.recipe else []) + [_option(name) for name in _given(args)]
+    remedy = f"mobilens train --resume {args.resume}"
+    if others:
         raise UsageError(
-            f"--resume was given with {', '.join([*others, *_given(args)])}",
-            expected="the folder alone: its recipe.json says the rest",
-            remedy=f"mobilens train --resume {args.resume}",
+            f"--resume was given with {', '.join(others)}",
+            expected="the folder, whose recipe.json says the rest",
+            remedy=remedy,
         )
-    return settings_of_run(args.resume), args.resume
+    settings = settings_of_run(args.resume)
+    source = settings.located().source
+    # Data and folder may stand again, as in the line that began the run, if they are the same.
+    for given, known in ((args.data, source), ([args.out] if args.out else [], (args.resume,))):
+        if given and _places(given) != _places(known):
+            raise UsageError(
+                f"--resume was given with {' '.join(map(str, given))}",
+                expected=f"that of the run, {' '.join(map(str, known))}, or nothing",
+                remedy=remedy,
+            )
+    return settings, args.resume
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _places(paths: Iterable[str | Path]) -> list[Path]:
+    return [Path(path).expanduser().resolve() for path in paths]
 
 
 def _text(delivered: Delivered) -> str:

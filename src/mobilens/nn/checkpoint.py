@@ -129,7 +129,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         WeightsError: No such file, or no safetensors file.
     """
     if not path.is_file():
-        raise WeightsError(f"there is no file {path}")
+        raise WeightsError(f"there is no file {path}", expected="a .safetensors file")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

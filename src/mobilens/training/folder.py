@@ -42,12 +42,19 @@ def run_folder(out: str | Path | None, source: str, model: str) -> Path:
         model: Architecture; likewise.
 
     Raises:
-        UsageError: The folder asked for holds another run.
+        UsageError: The folder asked for holds another run, or cannot be one.
     """
     if out is None:
         stem = Path(source).resolve().stem
         plain = "".join(c if c.isalnum() or c in "-_" else "-" for c in stem).strip("-")
         return free_folder(Path("runs") / f"{plain or 'photos'}-{model}")
+    in_the_way = next((p for p in (Path(out), *Path(out).parents) if p.is_file()), None)
+    if in_the_way:
+        raise UsageError(
+            f"{in_the_way} is a file",
+            expected="a folder for the results, which is made if need be",
+            remedy="name another with --out",
+        )
     if (Path(out) / STATE_FILE).exists():
         raise UsageError(
             f"{out} holds another run",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import importlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -11,6 +12,9 @@ from typing import Any, Literal
 from mobilens.errors import SpecError, UnknownNameError
 from mobilens.spec import codec
 from mobilens.training.augment import Augmentation
+
+# More than this was of no further use on sets of about a hundred photos (docs/log.md).
+MAX_REPEATS = 4
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,8 @@ class Recipe:
     Attributes:
         name: What it is called.
         epochs: Times that every image is seen, after the head's own start.
+        min_steps: Steps that training has at least: few images are seen more times than ``epochs``
+            says, up to four times as often; 0 for no such floor.
         batch_size: Images a step, over all processes.
         optimizer: ``"adamw"``, ``"sgd"`` (Nesterov) or ``"rmsprop"``.
         lr: Highest learning rate.
@@ -58,6 +64,7 @@ class Recipe:
 
     name: str
     epochs: int
+    min_steps: int = 0
     batch_size: int = 32
     optimizer: Literal["adamw", "sgd", "rmsprop"] = "adamw"
     lr: float = 1e-3
@@ -89,6 +96,7 @@ class Recipe:
             if not getattr(self, name) > 0:
                 raise SpecError(f"{name} is {getattr(self, name)}", expected="above 0")
         for name in (
+            "min_steps",
             "weight_decay",
             "warmup_epochs",
             "head_penalty",
@@ -117,12 +125,19 @@ class Recipe:
         """
         cycles = max(1, min(self.cycles, epochs // 3))
         warmup = min(self.warmup_epochs, epochs / cycles / 5)
-        return replace(self, epochs=epochs, cycles=cycles, warmup_epochs=warmup)
+        return replace(self, epochs=epochs, min_steps=0, cycles=cycles, warmup_epochs=warmup)
+
+    def for_images(self, count: int) -> Recipe:
+        """The same for a training set of this size, with the epochs that ``min_steps`` asks for."""
+        needed = math.ceil(self.min_steps / math.ceil(count / self.batch_size))
+        epochs = max(self.epochs, min(needed, MAX_REPEATS * self.epochs))
+        return replace(self, epochs=epochs, min_steps=0)
 
     def without_weights(self) -> Recipe:
         """The same for a net that begins from nothing: all of it has to learn."""
         return replace(
             self,
+            min_steps=0,
             head_penalty=0.0,
             frozen_stride=0,
             freeze_batchnorm=False,
@@ -147,11 +162,13 @@ class Recipe:
 def _transfer() -> Recipe:
     """ImageNet weights to hundreds or thousands of photos: the default.
 
-    Short trainings, each over before it learns by heart, and their mean.
+    Short trainings, each over before it learns by heart, and their mean. Of a hundred photos
+    many epochs are still few steps: there they are longer.
     """
     return Recipe(
         "transfer",
         epochs=16,
+        min_steps=500,
         lr=2e-4,
         weight_decay=0.1,
         clip_norm=1.0,

@@ -148,6 +148,7 @@ def _run(
     task_spec = TaskSpec(settings.task, splits.train.class_names, preprocessing)
     task = torch_task(settings.task)
     data, splits, skipped = _read(splits, task_spec, task, settings, observer)
+    recipe = _fit_to_size(recipe, len(data.train), observer)
     torch.manual_seed(settings.seed)
     net = _build_net(task, model, start.weights, recipe)
     run = Fit(
@@ -320,6 +321,15 @@ def _require_images(cache: PixelCache) -> None:
 
 def _targets(cache: PixelCache, task: TorchTask, task_spec: TaskSpec) -> Tensor:
     return task.targets([sample.target for sample in cache.dataset.samples], task_spec)
+
+
+def _fit_to_size(recipe: Recipe, images: int, observer: Observer) -> Recipe:
+    fitted = recipe.for_images(images)
+    if fitted.epochs > recipe.epochs:
+        observer.say(
+            f"{images} training images are few: {fitted.epochs} epochs instead of {recipe.epochs}"
+        )
+    return fitted
 
 
 def _build_net(

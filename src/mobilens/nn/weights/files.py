@@ -35,7 +35,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         MissingExtraError: A Keras file, and h5py is not installed.
     """
     if not path.is_file():
-        raise WeightsError(f"there is no file {path}")
+        raise WeightsError(
+            f"there is no file {path}",
+            expected="weights as .safetensors, .pth, .npz, .h5 or .keras",
+            remedy="--weights auto takes the best that can be had",
+        )
     if path.suffix == ".safetensors":
         tensors, metadata = load_tensors(path)
         named_by_keras = any("/" in key for key in tensors)
