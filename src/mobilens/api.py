@@ -23,7 +23,7 @@ from mobilens.extras import require_train_extra
 from mobilens.model import Model, open_predictor
 from mobilens.observer import Observer, SilentObserver
 from mobilens.runtime.verify import VerificationReport, verify_bundle
-from mobilens.spec.zoo.mobilenet_v3 import WidthRule
+from mobilens.spec.model import WidthRule
 from mobilens.vision.files import FileResult
 
 if TYPE_CHECKING:

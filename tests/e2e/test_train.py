@@ -529,11 +529,16 @@ def test_a_device_that_is_not_there_is_wrong_use(photos, tmp_path, capsys):
         assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(photos, tmp_path, capsys):
+@pytest.mark.parametrize("out", ["taken", "taken/run"])
+def test_results_at_or_below_a_file_are_wrong_use(photos, tmp_path, capsys, out):
     (tmp_path / "taken").write_text("a file")
-    code, err = refused([str(photos), *SMALL, "--out", str(tmp_path / "taken" / "run")], capsys)
-    assert code == 1
-    assert err == f"mobilens train: {tmp_path / 'taken' / 'run'}: Not a directory\n"
+    code, err = refused([str(photos), *SMALL, "--out", str(tmp_path / out)], capsys)
+    assert code == 2
+    assert err == (
+        f"mobilens train: {tmp_path / 'taken'} is a file\n"
+        "  expected: a folder for the results, which is made if need be\n"
+        "  try: name another with --out\n"
+    )
 
 
 def test_the_demo_leaves_another_run_alone(tmp_path, capsys):

@@ -200,7 +200,7 @@ def test_a_host_without_hashes_is_refused(server, weights_file):
 
 def test_a_missing_file_names_address_and_status(server):
     with pytest.raises(
-        WeightsError, match=f"is not to be had: {server.url}{HUB_PATH} answered 404"
+        WeightsError, match=f"cannot be fetched: {server.url}{HUB_PATH} answered 404"
     ):
         hub.fetch(HUB_ENTRY)
 
@@ -261,6 +261,33 @@ def test_a_file_in_the_weights_folder_comes_first(server, weights_file, tmp_path
     assert server.requests == []
 
 
+def test_notes_beside_the_weights_are_not_taken_for_them(
+    server, weights_file, tmp_path, monkeypatch
+):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "mobilenetv3_small_050.lamb_in1k.json").write_text("{}")
+    (folder / "mobilenetv3_small_050.lamb_in1k.safetensors").write_bytes(weights_file)
+    monkeypatch.setenv("MOBILENS_WEIGHTS_DIR", str(folder))
+    assert load_pretrained(HUB_ENTRY.name, SPEC).top1 == 57.92
+    assert server.requests == []
+
+
+def test_a_cache_that_cannot_be_written_is_not_called_offline(
+    server, weights_file, tmp_path, monkeypatch
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MOBILENS_CACHE", str(tmp_path / "file"))
+    server.publish(HUB_PATH, weights_file)
+    with pytest.raises(WeightsError) as caught:
+        load_pretrained(HUB_ENTRY.name, SPEC)
+    assert str(caught.value) == (
+        f"{HUB_ENTRY.name} cannot be kept in {tmp_path / 'file' / 'weights'}: Not a directory\n"
+        "  expected: a folder that can be written, with room for the file\n"
+        "  try: name another in MOBILENS_CACHE, or give a file: --weights FILE"
+    )
+
+
 def test_auto_takes_the_best_that_can_be_had(server, weights_file):
     server.publish(HUB_PATH, weights_file)
     said = []
@@ -296,7 +323,12 @@ def test_auto_passes_over_files_of_other_models(tmp_path, monkeypatch):
     )
     (folder / "notes.safetensors").write_text("no weights at all")
     monkeypatch.setenv("MOBILENS_WEIGHTS_DIR", str(folder))
-    assert auto_weights(SPEC, offline=True) is None
+    said = []
+    assert auto_weights(SPEC, offline=True, say=said.append) is None
+    # The damaged one is named; another model's is nothing to speak of.
+    assert said[0].startswith(f"weights: {folder / 'notes.safetensors'} is not a readable")
+    assert len(said) == 2
+    assert said[1].startswith("weights: offline")
 
 
 def test_progress_sees_the_whole_file(server, weights_file):

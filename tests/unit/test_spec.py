@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mobilens.errors import SpecError, UnknownNameError, UsageError
+from mobilens.errors import SpecError, UnknownNameError
 from mobilens.spec.blocks import ClassifierHead, ConvNormAct, DepthwiseSeparable, InvertedResidual
 from mobilens.spec.model import ModelSpec
 from mobilens.spec.task import Preprocessing, TaskSpec
@@ -155,7 +155,9 @@ def test_impossible_specs_name_the_row_and_the_reason():
         ({"expand": False}, "row 3 (inverted_residual): expanded_channels is 144 without an"),
         ({"colour": 1}, "spec, row 3 has a field 'colour'"),
         ({"kind": "lstm"}, "spec, row 3, kind is 'lstm'"),
+        ({"kind": []}, "spec, row 3, kind is []"),
         ({"stride": True}, "spec, row 3, stride is True"),
+        ({"out_channels": 10**30}, f"row 3 (inverted_residual): out_channels is {10**30}"),
         ({"act": "swish"}, "spec, row 3, act is 'swish'"),
     ],
 )
@@ -172,6 +174,8 @@ def test_wrong_rows_are_refused(change, words):
     [
         ("{", "the spec is not JSON"),
         ("[]", "spec format is []"),
+        ("[" * 100_000, "the spec is not JSON"),
+        ('{"format": 1' + "0" * 5000 + "}", "the spec is not JSON"),
         ('{"format": 2}', "spec format is 2"),
         ('{"format": 1}', "spec has no field 'name'"),
     ],
@@ -185,7 +189,11 @@ def test_text_that_is_no_spec_is_refused(text, words):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"output_stride": 8}, "output_stride is 8, but the strides of stem and rows come to 32"),
+        ({"output_stride": 8}, "spec has a field 'output_stride'"),
+        ({"stem": {"kind": "lstm"}}, "spec, stem, kind is 'lstm'"),
+        ({"head": {"kind": None}}, "spec, head, kind is None"),
+        ({"width_rule": "keras"}, "spec, width_rule is 'keras'"),
+        ({"resolution": [[[[[[[[[0]]]]]]]], 1]}, "spec, resolution 0 is [[[[[[[...]]]]]]]"),
         ({"bn_eps": math.inf}, "bn_eps is inf"),
         ({"width_mult": -3.0}, "width_mult is -3.0"),
         ({"width_mult": math.nan}, "width_mult is nan"),
@@ -213,7 +221,40 @@ def test_later_rows_see_a_pruned_row():
     assert narrower.cost().params < spec.cost().params
 
 
-@pytest.mark.parametrize("width", [0, -1, math.nan, math.inf])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"width_mult": "a"}, "width multiplier is 'a'"),
+        ({"width_mult": None}, "width multiplier is None"),
+        ({"width_mult": True}, "width multiplier is True"),
+        ({"width_mult": 10**400}, "width multiplier is "),
+        ({"width_rule": "keras"}, "width rule is 'keras'"),
+        ({"resolution": "224"}, "spec, resolution is '224'"),
+        ({"resolution": 224.0}, "spec, resolution is 224.0"),
+        ({"resolution": (224,)}, "spec, resolution is (224,)"),
+        ({"resolution": (224, 224, 3)}, "spec, resolution is (224, 224, 3)"),
+        ({"resolution": True}, "spec, resolution 0 is True"),
+        ({"num_classes": 2.5}, "spec, head, num_classes is 2.5"),
+        ({"dropout": "x"}, "spec, head, dropout is 'x'"),
+        ({"padding": "SAME"}, "spec, padding is 'SAME'"),
+        ({"bn_eps": "x"}, "spec, bn_eps is 'x'"),
+    ],
+)
+def test_wrong_values_from_python_are_refused(value, words):
+    with pytest.raises(SpecError) as error:
+        build_spec("mobilenet_v3_small", **value)
+    assert error.value.given.startswith(words)
+
+
+def test_a_row_from_python_is_checked_like_one_from_json():
+    spec = build_spec("mobilenet_v2")
+    with pytest.raises(SpecError, match="spec, row 3, act is 'swish'"):
+        replace(spec, rows=(*spec.rows[:3], replace(spec.rows[3], act="swish"), *spec.rows[4:]))
+    with pytest.raises(SpecError, match="spec, stem is ClassifierHead"):
+        replace(spec, stem=spec.head)
+
+
+@pytest.mark.parametrize("width", [0, -1, math.nan, math.inf, 1e308])
 def test_width_must_be_positive(width):
     with pytest.raises(SpecError, match="width multiplier is"):
         build_spec("mobilenet_v2", width_mult=width)
@@ -224,8 +265,6 @@ def test_unknown_names_suggest_the_nearest():
         build_spec("mobilenet_v3_smal")
     assert error.value.given == "no model is named 'mobilenet_v3_smal'"
     assert error.value.remedy == "mobilenet_v3_small"
-    with pytest.raises(UsageError, match="width rule is 'keras'"):
-        build_spec("mobilenet_v3_small", width_rule="keras")
 
 
 @pytest.mark.parametrize("stride", [4, 64, 0])

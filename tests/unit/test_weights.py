@@ -21,7 +21,7 @@ from mobilens.nn.weights import (
     recover_batchnorm,
 )
 from mobilens.nn.weights.convert import fit_stem
-from mobilens.nn.weights.files import keras_tensors
+from mobilens.nn.weights.files import keras_tensors, read_tensors
 from mobilens.nn.weights.layouts import TIMM, TORCHVISION_V2, TORCHVISION_V3
 from mobilens.nn.weights.layouts.folded import FOLDED
 from mobilens.nn.weights.layouts.keras import KERAS_V3
@@ -252,6 +252,44 @@ class TestRefusals:
             load_pretrained(path, build_spec("mobilenet_v3_small", width_mult=0.5))
         assert "--width 0.5 --width-rule torchvision" in caught.value.remedy
 
+    def test_the_papers_width_rule_is_named_to_who_asked_for_the_other(self, tmp_path):
+        spec = build_spec("mobilenet_v3_small", width_mult=0.5)
+        path = tmp_path / "some.pth"
+        torch.save(in_layout(random_net(spec), TIMM), path)
+        asked = build_spec("mobilenet_v3_small", width_mult=0.5, width_rule="torchvision")
+        with pytest.raises(WeightsError) as caught:
+            load_pretrained(path, asked)
+        assert "--width 0.5 --width-rule paper" in caught.value.remedy
+
+    def test_a_checkpoints_width_rule_is_named(self, tmp_path):
+        spec = build_spec("mobilenet_v3_small", width_mult=0.5, width_rule="torchvision")
+        task = TaskSpec("classify", ("cat", "dog"))
+        path = tmp_path / "best.safetensors"
+        Checkpoint(spec, task, random_net(spec).state_dict()).save(path)
+        with pytest.raises(WeightsError) as caught:
+            load_pretrained(path, build_spec("mobilenet_v3_small", width_mult=0.5))
+        assert "--width 0.5 --width-rule torchvision" in caught.value.remedy
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            (lambda t: t.mul(torch.nan), "holds NaN or infinity"),
+            (lambda t: t.to(torch.int8), "is int8"),
+        ],
+    )
+    def test_tensors_that_are_no_weights(self, change, words):
+        state = in_layout(random_net(V2), TIMM)
+        state["conv_stem.weight"] = change(state["conv_stem.weight"])
+        with pytest.raises(WeightsError) as caught:
+            fit_state_dict(state, V2)
+        assert caught.value.given == f"the state dict: 'conv_stem.weight' {words}"
+
+    def test_no_tensors_at_all(self, tmp_path):
+        path = tmp_path / "some.safetensors"
+        safetensors.torch.save_file({}, path)
+        with pytest.raises(WeightsError, match="holds no tensors"):
+            load_pretrained(path, V2)
+
     def test_a_missing_tensor_is_named(self):
         state = in_layout(random_net(V2), TORCHVISION_V2)
         del state["features.2.conv.1.1.running_mean"]
@@ -326,11 +364,30 @@ class TestFiles:
             load_pretrained(path, V2)
         assert not ran.exists()
 
+    @pytest.mark.parametrize("averaged", ["state_dict_ema", "model_ema"])
+    def test_of_a_trainings_file_the_averaged_weights_are_taken(self, tmp_path, averaged):
+        state = in_layout(random_net(V2), TORCHVISION_V2)
+        mean = {f"module.{key}": tensor * 2 for key, tensor in state.items()}
+        mean["n_averaged"] = torch.tensor(7)
+        torch.save({"state_dict": state, "model": state, averaged: mean}, tmp_path / "some.pth")
+        tensors, _ = read_tensors(tmp_path / "some.pth")
+        assert tensors.keys() == state.keys()
+        assert all(torch.equal(tensors[key], tensor * 2) for key, tensor in state.items())
+
     @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".npz", ".keras"])
-    def test_damaged_files_are_named(self, tmp_path, suffix):
+    @pytest.mark.parametrize("content", [b"", b"not weights", b"e e e", bytes(200), b"<html>"])
+    def test_damaged_files_are_named(self, tmp_path, suffix, content):
         path = tmp_path / f"some{suffix}"
-        path.write_bytes(b"not weights")
+        path.write_bytes(content)
         with pytest.raises(WeightsError, match="some"):
+            load_pretrained(path, V2)
+
+    def test_hdf5_without_what_it_names(self, tmp_path):
+        h5py = pytest.importorskip("h5py")
+        path = tmp_path / "some.h5"
+        with h5py.File(path, "w") as file:
+            file.attrs["layer_names"] = ["gone"]
+        with pytest.raises(WeightsError, match="is no readable HDF5 file"):
             load_pretrained(path, V2)
 
     def test_damaged_hdf5(self, tmp_path):

@@ -14,6 +14,9 @@ from mobilens.spec.cost import Shape, Walk
 
 Activation = Literal["none", "relu", "relu6", "hard_swish", "gelu"]
 
+# What the 32-bit sizes of phone runtimes hold.
+MAX_SIZE = 2**31 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class ConvNormAct:
@@ -351,6 +354,8 @@ def _positive(block: object, *names: str) -> None:
 def _positive_value(name: str, value: int) -> None:
     if value < 1:
         raise SpecError(f"{name} is {value}", expected="1 or more")
+    if value > MAX_SIZE:
+        raise SpecError(f"{name} is {value}", expected=f"at most {MAX_SIZE}")
 
 
 def _odd_kernel(name: str, value: int) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import reprlib
 import types
 import typing
 from typing import Any, Literal, TypeVar, Union
@@ -10,6 +12,10 @@ from typing import Any, Literal, TypeVar, Union
 from mobilens.errors import SpecError
 
 T = TypeVar("T")
+
+# Clipped in depth and length: what is shown was given by others.
+_SHOWN = reprlib.Repr()
+_SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 60
 
 
 def to_json(value: Any) -> Any:
@@ -36,13 +42,30 @@ def from_json(kind: type[T], value: Any, where: str) -> T:
     Args:
         kind: A dataclass, or anything that may annotate a field of one: int, float, bool, str,
             ``tuple[X, ...]``, ``tuple[X, Y]``, ``dict[str, X]``, ``Literal`` or a union.
-        value: What ``json.loads`` gave.
+        value: What ``json.loads`` gave; a dataclass in its place is checked field by field.
         where: Name of the value for error messages, such as ``"row 3"``.
 
     Raises:
         SpecError: A field is missing, unknown, or of another type.
     """
     return typing.cast(T, _read(kind, value, where))
+
+
+def read_fields(value: Any, where: str) -> dict[str, Any]:
+    """Give the fields of a dataclass by name as their types want them: tuples for lists.
+
+    Raises:
+        SpecError: A field holds another type than it declares.
+    """
+    kind: Any = type(value)
+    hints = _hints(kind)
+    return {
+        field.name: _read(hints[field.name], getattr(value, field.name), _place(where, field.name))
+        for field in dataclasses.fields(value)
+    }
+
+
+_hints = functools.cache(typing.get_type_hints)
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:
@@ -52,7 +75,7 @@ def _read(kind: Any, value: Any, where: str) -> Any:
     if origin in (Union, types.UnionType):
         return _read_union(arguments, value, where)
     if origin is Literal:
-        if value not in arguments:
+        if not isinstance(value, str) or value not in arguments:
             raise _wrong(where, "one of " + ", ".join(map(repr, arguments)), value)
         return value
     if origin is tuple:
@@ -74,11 +97,18 @@ def _read(kind: Any, value: Any, where: str) -> Any:
 
 
 def _read_dataclass(kind: type, value: Any, where: str) -> Any:
+    if isinstance(value, kind):
+        read_fields(value, where)
+        return value
     if not isinstance(value, dict):
         raise _wrong(where, "an object", value)
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     fields = {field.name: field for field in dataclasses.fields(kind)}
-    given = {key: item for key, item in value.items() if key != "kind" or "kind" in fields}
+    given = dict(value)
+    if "kind" not in fields and hasattr(kind, "kind"):
+        named = given.pop("kind", kind.kind)
+        if named != kind.kind:
+            raise _wrong(f"{where}, kind", repr(kind.kind), named)
     unknown = sorted(set(given) - set(fields))
     if unknown:
         raise SpecError(f"{where} has a field {unknown[0]!r}", expected="only " + ", ".join(fields))
@@ -100,8 +130,8 @@ def _read_union(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
         return _read(choices[0], value, where)
     by_kind = {choice.kind: choice for choice in choices if hasattr(choice, "kind")}
     if by_kind:
-        given = value.get("kind") if isinstance(value, dict) else None
-        if given not in by_kind:
+        given = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+        if not isinstance(given, str) or given not in by_kind:
             raise _wrong(f"{where}, kind", "one of " + ", ".join(by_kind), given)
         return _read(by_kind[given], value, where)
     for choice in choices:
@@ -133,7 +163,7 @@ def _place(where: str, key: str | int) -> str:
 
 
 def _wrong(where: str, expected: str, given: Any) -> SpecError:
-    shown = repr(given)
+    shown = _SHOWN.repr(given)
     return SpecError(
         f"{where} is {shown if len(shown) < 60 else shown[:57] + '...'}", expected=expected
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from mobilens.spec.blocks import (
 from mobilens.spec.cost import Cost, RowCost, Shape, Walk, row_cost
 
 Padding = Literal["symmetric", "same"]
+WidthRule = Literal["paper", "torchvision"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class ModelSpec:
     """A model from images to class scores; every channel count stands in it.
 
     A table of a paper, a narrower net, a pruned one and one that a search found are all of this
-    type. Building one checks it.
+    type. Building one checks it, types included.
 
     Attributes:
         name: Name of the architecture, such as ``"mobilenet_v3_small"``.
@@ -40,7 +42,6 @@ class ModelSpec:
         padding: ``"symmetric"`` pads both sides alike; ``"same"`` as TensorFlow does, which at
             stride 2 on even sizes pads only after.
         bn_eps: Epsilon of every BatchNorm.
-        output_stride: Input size over feature size; below 32 strides became dilation.
     """
 
     name: str
@@ -50,12 +51,13 @@ class ModelSpec:
     resolution: tuple[int, int] = (224, 224)
     in_channels: int = 3
     width_mult: float = 1.0
-    width_rule: str = "paper"
+    width_rule: WidthRule = "paper"
     padding: Padding = "symmetric"
     bn_eps: float = 1e-3
-    output_stride: int = 32
 
     def __post_init__(self) -> None:
+        for name, item in codec.read_fields(self, "spec").items():
+            object.__setattr__(self, name, item)
         if min(self.resolution) < 1:
             raise SpecError(f"resolution is {self.resolution}", expected="1 or more on both sides")
         if self.in_channels < 1:
@@ -78,19 +80,11 @@ class ModelSpec:
                 ) from None
             if not isinstance(block, ClassifierHead):
                 channels = out_channels(block, channels)
-        self._check_output_stride()
 
-    def _check_output_stride(self) -> None:
-        """Strides, and dilations in the place of strides, come to what the spec says."""
-        reached = self.stem.stride
-        for row in self.rows:
-            reached *= 1 if isinstance(row, MobileAttention) else row.stride
-        if self.output_stride < 32 and reached > self.output_stride:
-            raise SpecError(
-                f"output_stride is {self.output_stride}, but the strides of stem and rows come "
-                f"to {reached}",
-                expected=f"{self.output_stride} or less",
-            )
+    @property
+    def output_stride(self) -> int:
+        """Input size over feature size: the strides of stem and rows, multiplied."""
+        return math.prod((self.stem.stride, *(row.stride for row in self.rows)))
 
     @property
     def num_classes(self) -> int:
@@ -127,10 +121,6 @@ class ModelSpec:
         """The same model for another number of classes."""
         return replace(self, head=replace(self.head, num_classes=num_classes))
 
-    def with_resolution(self, resolution: tuple[int, int]) -> ModelSpec:
-        """The same model for another input size, (height, width) in pixels."""
-        return replace(self, resolution=resolution)
-
     def with_output_stride(self, output_stride: int) -> ModelSpec:
         """The same model with dilation for the strides beyond ``output_stride``.
 
@@ -144,10 +134,12 @@ class ModelSpec:
             raise SpecError(f"output_stride is {output_stride}", expected="8, 16 or 32")
         if output_stride == self.output_stride:
             return self
-        if self.output_stride != 32:
+        dilated = any(row.dilation > 1 for row in self.rows if not isinstance(row, MobileAttention))
+        if dilated or output_stride > self.output_stride:
             raise SpecError(
-                f"output_stride {output_stride} from a model of {self.output_stride}",
-                expected="a model of output stride 32",
+                f"output_stride {output_stride} from a model of {self.output_stride}"
+                + (", dilated already" if dilated else ""),
+                expected="a smaller one than the model's, which still has all its strides",
             )
         rows: list[Block] = []
         reached, dilation = self.stem.stride, 1
@@ -162,7 +154,7 @@ class ModelSpec:
             else:
                 rows.append(replace(row, dilation=dilation))
                 reached *= stride
-        return replace(self, rows=tuple(rows), output_stride=output_stride)
+        return replace(self, rows=tuple(rows))
 
     def to_json(self) -> dict[str, Any]:
         """Give JSON values that ``from_json`` reads back unchanged."""
@@ -179,7 +171,8 @@ class ModelSpec:
         if isinstance(value, str):
             try:
                 value = json.loads(value)
-            except json.JSONDecodeError as error:
+            # A number of thousands of digits is a ValueError, deep nesting a RecursionError.
+            except (ValueError, RecursionError) as error:
                 raise SpecError(f"the spec is not JSON: {error}") from None
         if not isinstance(value, dict) or value.get("format") != 1:
             given = value.get("format") if isinstance(value, dict) else value

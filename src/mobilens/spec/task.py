@@ -34,12 +34,16 @@ class Preprocessing:
     fill: tuple[int, int, int] = (255, 255, 255)
 
     def __post_init__(self) -> None:
+        for name, item in codec.read_fields(self, "preprocessing").items():
+            object.__setattr__(self, name, item)
         if min(self.size) < 1:
             raise SpecError(f"input size is {self.size}", expected="1 or more on both sides")
         if not 0 < self.crop_fraction <= 1:
             raise SpecError(f"crop_fraction is {self.crop_fraction}", expected="above 0 to 1")
         if min(self.std) <= 0:
             raise SpecError(f"std is {self.std}", expected="above 0")
+        if not all(0 <= value <= 255 for value in self.fill):
+            raise SpecError(f"fill is {self.fill}", expected="three numbers from 0 to 255")
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,10 @@ class TaskSpec:
     kind: str
     class_names: tuple[str, ...]
     preprocessing: Preprocessing = Preprocessing()
+
+    def __post_init__(self) -> None:
+        for name, item in codec.read_fields(self, "task").items():
+            object.__setattr__(self, name, item)
 
     def to_json(self) -> dict[str, Any]:
         """Give JSON values that ``from_json`` reads back unchanged."""

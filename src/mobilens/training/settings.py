@@ -10,9 +10,8 @@ from typing import Any
 
 from mobilens.errors import DataError, SpecError
 from mobilens.spec import codec
-from mobilens.spec.model import ModelSpec
+from mobilens.spec.model import ModelSpec, WidthRule
 from mobilens.spec.zoo import build_spec
-from mobilens.spec.zoo.mobilenet_v3 import WidthRule
 from mobilens.training.recipe import Recipe, build_recipe, default_recipe
 
 SETTINGS_FILE = "recipe.json"

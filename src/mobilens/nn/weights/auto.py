@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mobilens.errors import MobilensError, OfflineError, WeightsError
-from mobilens.nn.weights.files import READERS
+from mobilens.nn.weights.files import READERS, read_tensors
 from mobilens.nn.weights.hub import (
     Progress,
     address,
@@ -14,7 +14,7 @@ from mobilens.nn.weights.hub import (
     silent,
     weights_folder,
 )
-from mobilens.nn.weights.pretrained import PretrainedWeights, load_entry, load_file
+from mobilens.nn.weights.pretrained import PretrainedWeights, fit_file, load_entry
 from mobilens.nn.weights.registry import list_weights
 from mobilens.spec.model import ModelSpec
 
@@ -75,7 +75,12 @@ def _from_folder(model: ModelSpec, say: Callable[[str], None]) -> PretrainedWeig
     for path in sorted(folder.iterdir()):
         if path.suffix in (".safetensors", *READERS):
             try:
-                fitting.append(load_file(path, model))
+                tensors, metadata = read_tensors(path)
+            except MobilensError as error:
+                say(f"weights: {error.given}")
+                continue
+            try:
+                fitting.append(fit_file(path, tensors, metadata, model))
             except MobilensError:
                 continue  # another model's
     return max(fitting, key=lambda weights: weights.top1 or 0.0, default=None)

@@ -10,7 +10,7 @@ from torch import Tensor
 from mobilens.errors import WeightsError
 from mobilens.nn.backbone import MobileNet
 from mobilens.nn.weights.layouts import LAYOUTS, Layout
-from mobilens.spec.model import ModelSpec
+from mobilens.spec.model import ModelSpec, WidthRule
 
 CLASSIFIER = "head.classifier."
 STEM = "backbone.stem.conv.weight"
@@ -31,7 +31,9 @@ def detect_layout(keys: Mapping[str, object], where: str) -> Layout:
     for layout in LAYOUTS:
         if layout.matches(keys):
             return layout
-    first = next(iter(keys), "none")
+    if not keys:
+        raise WeightsError(f"{where} holds no tensors", expected="weights of a MobileNet")
+    first = next(iter(keys))
     raise WeightsError(
         f"{where} holds tensors in no known layout (the first is {first!r})",
         expected="MobileNet weights of torchvision, timm, Keras, mobilens, or folded TensorFlow",
@@ -63,7 +65,8 @@ def convert(
         Tensors under our names, float32, and the names of those that the weights do not give.
 
     Raises:
-        WeightsError: A tensor is missing, has another shape, or has no place; the first is named.
+        WeightsError: A tensor is missing, has another shape or type, is not finite, or has no
+            place; the first is named.
     """
     targets = target_shapes(model)
     counters = {name for name in targets if name.endswith("num_batches_tracked")}
@@ -80,7 +83,7 @@ def convert(
                 raise _misfit(f"{where} has no {key!r}", name, target, model)
             fresh.append(name)
         else:
-            tensor = _oriented(source[key], layout, name)
+            tensor = _oriented(_usable(source[key], key, where), layout, name)
             if name.startswith(CLASSIFIER) and tensor.shape[:1] != target.shape[:1]:
                 fresh.append(name)
                 continue
@@ -103,6 +106,19 @@ def fit_stem(weight: Tensor, channels: int) -> Tensor:
         return weight.sum(1, keepdim=True)
     repeats = -(-channels // given)
     return weight.repeat(1, repeats, 1, 1)[:, :channels] * (given / channels)
+
+
+def _usable(tensor: Tensor, key: str, where: str) -> Tensor:
+    if not tensor.is_floating_point():
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise WeightsError(f"{where}: {key!r} is {kind}", expected="floating-point weights")
+    if not torch.isfinite(tensor).all():
+        raise WeightsError(
+            f"{where}: {key!r} holds NaN or infinity",
+            expected="finite numbers",
+            remedy="weights from before its training diverged",
+        )
+    return tensor
 
 
 def _oriented(tensor: Tensor, layout: Layout, name: str) -> Tensor:
@@ -147,6 +163,13 @@ def _refuse_leftovers(
 def described(model: ModelSpec) -> str:
     """Say in a message whose weights would do."""
     return f"weights of {model.name}, width {model.width_mult:g} ({model.width_rule} rule)"
+
+
+def options(name: str, width_mult: float, width_rule: WidthRule, asked: ModelSpec) -> str:
+    """Say in a remedy how to ask for a model in the place of the one that was asked for."""
+    differs = width_rule != "paper" or asked.width_rule != "paper"
+    rule = f" --width-rule {width_rule}" if differs else ""
+    return f"--model {name} --width {width_mult:g}{rule}"
 
 
 def _misfit(given: str, name: str, target: Tensor, model: ModelSpec) -> WeightsError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import pickle
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,8 +18,8 @@ from mobilens.nn.checkpoint import load_tensors
 from mobilens.nn.weights.hdf5 import read_h5
 from mobilens.nn.weights.layouts.keras import layer_name
 
-# Where training scripts put a state dict inside their checkpoint.
-WRAPPERS = ("state_dict", "model")
+# Where training scripts put a state dict inside their checkpoint; the averaged weights first.
+WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -54,21 +54,26 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
-        value: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "cut short"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value: Any = torch.load(path, map_location="cpu", weights_only=True)
+    # Bytes that are no pickle end in an exception of any type; torch's own words advise to
+    # execute what is in the file.
+    except Exception:
         raise WeightsError(
-            f"{path} is no plain file of tensors: {reason}",
+            f"{path} is no plain file of tensors, or it is damaged",
             expected="a state dict; nothing in a file is executed",
             remedy="where it is trusted: torch.save(model.state_dict(), FILE)",
         ) from None
     for key in WRAPPERS:
         if isinstance(value, Mapping) and isinstance(value.get(key), Mapping):
             value = value[key]
+            break
     if not isinstance(value, Mapping):
         raise WeightsError(f"{path} holds a {type(value).__name__}", expected="a state dict")
     tensors = {key: item for key, item in value.items() if isinstance(item, Tensor)}
-    # Data-parallel wrappers put this before every name.
+    # Data-parallel and averaging wrappers put the first before every name, the second beside them.
+    tensors.pop("n_averaged", None)
     return {key.removeprefix("module."): tensor for key, tensor in tensors.items()}
 
 
@@ -77,7 +82,7 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
         # A single array is no archive and has no `files`.
         with np.load(path, allow_pickle=False) as arrays:
             return keras_tensors({name: arrays[name] for name in arrays.files})
-    except (zipfile.BadZipFile, AttributeError, TypeError, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, AttributeError, TypeError, ValueError, OSError, EOFError) as error:
         raise WeightsError(f"{path} is no readable .npz file: {error}") from None
 
 

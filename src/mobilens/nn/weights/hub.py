@@ -6,7 +6,7 @@ first digits of theirs. Environment:
 
 - ``MOBILENS_OFFLINE=1`` (or ``HF_HUB_OFFLINE=1``): use no network.
 - ``MOBILENS_CACHE``: the cache; ``~/.cache/mobilens`` or that of ``XDG_CACHE_HOME`` by default.
-- ``MOBILENS_WEIGHTS_DIR``: a folder of files that is looked at first.
+- ``MOBILENS_WEIGHTS_DIR``: a folder of files that is looked at first; they are taken as they are.
 - ``HF_ENDPOINT``, ``MOBILENS_TORCHVISION_URL``: other hosts that hold the same.
 
 Files that timm or torchvision fetched before are found in ``HF_HOME`` and ``TORCH_HOME``.
@@ -14,10 +14,12 @@ Files that timm or torchvision fetched before are found in ``HF_HOME`` and ``TOR
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import os
 import re
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -27,6 +29,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mobilens.errors import OfflineError, WeightsError
+from mobilens.nn.weights.files import READERS
 from mobilens.nn.weights.registry import Entry
 
 CONNECT_SECONDS = 5.0
@@ -34,6 +37,13 @@ STALL_SECONDS = 20.0
 CHUNK_BYTES = 1 << 20
 HUB_FILE = "model.safetensors"
 _REDIRECTS = (301, 302, 303, 307, 308)
+NETWORK_ERRORS = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    ConnectionError,
+    TimeoutError,
+    ssl.SSLError,
+)
 
 
 class Progress(Protocol):
@@ -88,12 +98,13 @@ def find_local(entry: Entry) -> Path | None:
     folder = weights_folder()
     if folder is not None and folder.is_dir():
         for path in sorted(folder.iterdir()):
-            if path.is_file() and entry.is_file(path):
+            if path.suffix in (".safetensors", *READERS) and entry.is_file(path):
                 return path
     for path in sorted(cache_folder().glob(f"{entry.name}-*")):
         if _is_sound(path):
             return path
-        path.unlink()
+        with contextlib.suppress(OSError):  # a cache that is not ours to clean
+            path.unlink()
     return next((path for path in _foreign_copies(entry) if _is_sound(path)), None)
 
 
@@ -125,11 +136,17 @@ def fetch(entry: Entry, *, offline: bool = False, progress: Progress = silent) -
         _download(url, target, digest, entry.name, progress)
     except urllib.error.HTTPError as error:
         raise WeightsError(
-            f"{entry.name} is not to be had: {url} answered {error.code}",
+            f"{entry.name} cannot be fetched: {url} answered {error.code}",
             remedy="other weights, or a file: --weights FILE",
         ) from None
-    except (OSError, http.client.HTTPException) as error:
+    except NETWORK_ERRORS as error:
         raise _unreachable(entry, url, _reason(error)) from None
+    except OSError as error:
+        raise WeightsError(
+            f"{entry.name} cannot be kept in {cache_folder()}: {_reason(error)}",
+            expected="a folder that can be written, with room for the file",
+            remedy="name another in MOBILENS_CACHE, or give a file: --weights FILE",
+        ) from None
     return target
 
 

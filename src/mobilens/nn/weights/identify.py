@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mobilens.errors import WeightsError
-from mobilens.nn.weights.convert import STEM, convert
+from mobilens.nn.weights.convert import STEM, convert, options
 from mobilens.nn.weights.layouts import Layout
 from mobilens.spec.model import ModelSpec
 from mobilens.spec.zoo import WIDTH_RULES, build_spec, list_models
@@ -26,13 +26,14 @@ def identify(source: Mapping[str, Tensor], layout: Layout) -> ModelSpec | None:
     return None
 
 
-def remedy(source: Mapping[str, Tensor], layout: Layout) -> str:
+def remedy(source: Mapping[str, Tensor], layout: Layout, asked: ModelSpec) -> str:
     """Say which model to ask for, where that can be found."""
     model = identify(source, layout)
     if model is None:
         return ""
-    rule = "" if model.width_rule == "paper" else f" --width-rule {model.width_rule}"
-    return f"--model {model.name} --width {model.width_mult:g}{rule}, which the file is of"
+    return options(model.name, model.width_mult, model.width_rule, asked) + (
+        ", which the file is of"
+    )
 
 
 def _fills(source: Mapping[str, Tensor], model: ModelSpec, layout: Layout) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mobilens.errors import WeightsError
 from mobilens.nn.checkpoint import METADATA_KEY, Checkpoint
-from mobilens.nn.weights.convert import convert, described, detect_layout
+from mobilens.nn.weights.convert import convert, described, detect_layout, options
 from mobilens.nn.weights.files import READERS, read_tensors
 from mobilens.nn.weights.hub import Progress, fetch, silent
 from mobilens.nn.weights.identify import remedy
@@ -87,7 +87,7 @@ def load_entry(
         raise WeightsError(
             f"{entry.name} holds weights of {entry.model}, width {entry.width_mult:g}",
             expected=described(model),
-            remedy=f"--model {entry.model} --width {entry.width_mult:g}",
+            remedy=options(entry.model, entry.width_mult, "paper", model),
         )
     path = fetch(entry, offline=offline, progress=progress)
     return replace(load_file(path, model, entry), name=entry.name)
@@ -108,6 +108,23 @@ def load_file(
         WeightsError: No such file, no known layout, or it does not fit.
     """
     tensors, metadata = read_tensors(path)
+    return fit_file(path, tensors, metadata, model, entry, identify=identify)
+
+
+def fit_file(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str],
+    model: ModelSpec,
+    entry: Entry | None = None,
+    *,
+    identify: bool = False,
+) -> PretrainedWeights:
+    """Fit what ``read_tensors`` read from a file; arguments as in ``load_file``.
+
+    Raises:
+        WeightsError: No known layout, or it does not fit.
+    """
     if METADATA_KEY in metadata:
         return _from_checkpoint(Checkpoint.load(path), path, model)
     entry = entry or entry_of_file(path)
@@ -118,7 +135,7 @@ def load_file(
         weights = fit_state_dict(tensors, model, name=str(path), layout=layout)
     except WeightsError as error:
         if identify:
-            error.remedy = remedy(tensors, layout)
+            error.remedy = remedy(tensors, layout, model)
         raise
     if entry is None:
         stated = metadata.get("license") or metadata.get("licence") or metadata.get("origin")
@@ -171,7 +188,8 @@ def _from_checkpoint(checkpoint: Checkpoint, path: Path, model: ModelSpec) -> Pr
     try:
         tensors, fresh = convert(checkpoint.tensors, fitted, OWN, str(path))
     except WeightsError as error:
-        error.remedy = f"--model {given.name} --width {given.width_mult:g}, which the file is of"
+        asked_like_it = options(given.name, given.width_mult, given.width_rule, model)
+        error.remedy = f"{asked_like_it}, which the file is of"
         raise
     return PretrainedWeights(
         name=str(path),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import get_args
 
-from mobilens.errors import SpecError, UnknownNameError, UsageError
-from mobilens.spec.model import ModelSpec, Padding
+from mobilens.errors import SpecError, UnknownNameError
+from mobilens.spec import codec
+from mobilens.spec.model import ModelSpec, Padding, WidthRule
 from mobilens.spec.zoo.mobilenet_v1 import mobilenet_v1
 from mobilens.spec.zoo.mobilenet_v2 import mobilenet_v2
 from mobilens.spec.zoo.mobilenet_v3 import (
-    WidthRule,
     mobilenet_v3_large,
     mobilenet_v3_large_minimalistic,
     mobilenet_v3_small,
@@ -39,7 +39,10 @@ ZOO: dict[str, Callable[..., ModelSpec]] = {
     "mobilenet_v4_hybrid_large": mobilenet_v4_hybrid_large,
 }
 
-WIDTH_RULES: tuple[WidthRule, ...] = ("paper", "torchvision")
+WIDTH_RULES: tuple[WidthRule, ...] = get_args(WidthRule)
+
+# Wider, and counting its cost would outgrow a float.
+MAX_WIDTH_MULT = 1e6
 
 
 def list_models() -> list[str]:
@@ -64,7 +67,7 @@ def build_spec(
 
     Args:
         name: One of ``list_models()``.
-        width_mult: Width multiplier, any positive number.
+        width_mult: Width multiplier, any positive number up to a million.
         resolution: Input side, or (height, width), pixels; the paper's by default.
         width_rule: ``"paper"`` or ``"torchvision"``; they differ for V3 only. The first is slim's;
             up to width 1 Keras and timm agree with it, above, timm keeps the penultimate layer
@@ -78,15 +81,18 @@ def build_spec(
 
     Raises:
         UnknownNameError: No such architecture.
-        SpecError: A value is out of range.
-        UsageError: No such width rule.
+        SpecError: A value is of another type or out of range.
     """
     if name not in ZOO:
         raise UnknownNameError.among("model", name, ZOO)
-    if not (width_mult > 0 and math.isfinite(width_mult)):
-        raise SpecError(f"width multiplier is {width_mult}", expected="a positive number")
+    width_mult = codec.from_json(float, width_mult, "width multiplier")
     if width_rule not in WIDTH_RULES:
-        raise UsageError(f"width rule is {width_rule!r}", expected="paper or torchvision")
+        raise SpecError(f"width rule is {width_rule!r}", expected=" or ".join(WIDTH_RULES))
+    if not 0 < width_mult <= MAX_WIDTH_MULT:
+        raise SpecError(
+            f"width multiplier is {width_mult}",
+            expected=f"a number above 0, at most {MAX_WIDTH_MULT:,.0f}",
+        )
     makes_v3 = name.startswith("mobilenet_v3")
     spec = ZOO[name](width_mult, width_rule) if makes_v3 else ZOO[name](width_mult)
     size = spec.resolution if resolution is None else resolution
@@ -98,7 +104,7 @@ def build_spec(
     spec = replace(
         spec,
         head=head,
-        resolution=(size, size) if isinstance(size, int) else (size[0], size[1]),
+        resolution=(size, size) if isinstance(size, int) else size,
         in_channels=in_channels,
         padding=padding,
         bn_eps=bn_eps,

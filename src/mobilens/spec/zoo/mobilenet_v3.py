@@ -7,13 +7,10 @@ the print: V3-Small's penultimate layer has 1024 channels and its 576 convolutio
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from mobilens.spec.blocks import Activation, ClassifierHead, ConvNormAct, InvertedResidual
-from mobilens.spec.model import ModelSpec
+from mobilens.spec.model import ModelSpec, WidthRule
 from mobilens.spec.zoo.widths import make_divisible
-
-WidthRule = Literal["paper", "torchvision"]
 
 STEM = 16
 
