@@ -158,7 +158,9 @@ def evaluate(
     Args:
         model: Model file or checkpoint.
         data: As for ``train``.
-        split: ``"val"``, ``"train"``, ``"test"`` or ``"all"``.
+        split: ``"val"``, ``"train"``, ``"test"`` or ``"all"``. For ``"val"``, photos that are not
+            divided are all measured, but of the very ones that the model was trained with only
+            those that were held out.
         batch_size: Photos answered at once, 1 or more.
         threads: Threads for one answer and for decoding; every core by default.
         observer: Is told of progress.
@@ -171,10 +173,7 @@ def evaluate(
     predictor = open_predictor(model, threads)
     dataset = load_split(data, split, predictor.task.class_names)
     if dataset.split == "all" and split == "val":
-        observer.say(
-            f"no validation part: all {len(dataset):,} images are measured; "
-            "any that the model was trained on flatter the result"
-        )
+        dataset = _not_learnt(data, dataset, predictor.data_fingerprint, observer)
     return evaluate_predictor(
         predictor,
         dataset,
@@ -324,6 +323,25 @@ def _own_source(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
         if settings.source == source:
             return settings.located().source
     return source
+
+
+def _not_learnt(
+    data: Source, whole: Dataset, fingerprint: str | None, observer: Observer
+) -> Dataset:
+    """Of undivided data that a model was trained with, what was held out; else all of it."""
+    with contextlib.suppress(DataError):
+        splits = load_splits(data)
+        if fingerprint and splits.fingerprint() == fingerprint:
+            observer.say(
+                f"the model was trained with these images: the {len(splits.val):,} of "
+                f"{len(whole):,} that it did not learn from are measured (all: --split all)"
+            )
+            return splits.val
+    observer.say(
+        f"no validation part: all {len(whole):,} images are measured; "
+        "any that the model was trained on flatter the result"
+    )
+    return whole
 
 
 def _mislabelled(model: str | Path, data: Source, observer: Observer) -> list[Finding]:

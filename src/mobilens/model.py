@@ -106,12 +106,18 @@ class Model:
 
         Raises:
             ImageError: A photo cannot be read; ``predict_files`` goes on past those.
-            UsageError: ``batch_size`` is below 1.
+            UsageError: ``batch_size`` is below 1, or ``photos`` is something else.
         """
         if isinstance(photos, (str, Path, bytes, Image.Image, np.ndarray)):
             return self._answer([self._prepared(photos)])[0]
         if batch_size < 1:
             raise UsageError(f"batch_size is {batch_size}", expected="1 or more")
+        if not isinstance(photos, Sequence):
+            raise UsageError(
+                f"photos is a {type(photos).__name__}",
+                expected="a path, bytes, a Pillow image, an array, or a list of them",
+                remedy="predict_files for a stream of paths",
+            )
         answers: list[Any] = []
         with ThreadPoolExecutor(self._threads) as pool:
             for start in range(0, len(photos), batch_size):
@@ -120,17 +126,18 @@ class Model:
         return answers
 
     def predict_files(
-        self, paths: Iterable[str | Path], *, batch_size: int = 32
+        self, paths: str | Path | Iterable[str | Path], *, batch_size: int = 32
     ) -> Iterator[FileResult]:
         """Answer for files as a stream, in order, in constant memory.
 
         Args:
-            paths: Files; taken as they are needed.
+            paths: Files, taken as they are needed; or one file.
             batch_size: Files answered at once, 1 or more.
 
         Returns:
             One ``FileResult`` a file: its ``path``, and a ``prediction`` or an ``error``.
         """
+        paths = [paths] if isinstance(paths, (str, Path)) else paths
         return predict_files(self.predictor, paths, batch_size=batch_size, threads=self._threads)
 
     def _answer(self, pixels: list[Pixels]) -> Sequence[Any]:

@@ -144,11 +144,11 @@ def test_wrong_use_is_exit_code_2(toy, colours, option):
 
 
 def test_a_grid_that_cannot_be_written_is_refused_before_measuring(toy, colours, tmp_path, capsys):
-    for grid in (tmp_path, tmp_path / "none" / "grid.png"):
+    for grid in (tmp_path, tmp_path / "none" / "grid.png", tmp_path / "grid.jpg"):
         assert main(["evaluate", str(toy), str(colours), "--grid", str(grid)]) == 2
         printed = capsys.readouterr()
         assert printed.out == ""
         assert printed.err == (
             f"mobilens evaluate: --grid {grid} cannot be written\n"
-            "  expected: a file in a folder that exists\n"
+            "  expected: a .png file in a folder that exists\n"
         )

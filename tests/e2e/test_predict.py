@@ -198,6 +198,24 @@ def test_a_name_of_two_lines_is_one_row_of_csv(
     assert row["path"] == str(odd)
 
 
+def test_a_name_of_two_lines_is_one_line_of_text(
+    toy: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = tmp_path / "two\nlines.png"
+    odd.write_bytes(next(photos.rglob("*.png")).read_bytes())
+    assert main(["predict", str(toy), str(odd)]) == 0
+    (row,) = capsys.readouterr().out.splitlines()
+    assert row.startswith(f"{tmp_path}/two\\nlines.png: ")
+
+
+def test_an_empty_list_is_said(
+    toy: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    assert main(["predict", str(toy), "-"]) == 1
+    assert capsys.readouterr() == ("", "no image was given\n")
+
+
 def test_a_pipe_is_an_error_row(
     toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -177,6 +177,26 @@ def test_batches_hold_something(toy: Path):
         mobilens.load(toy).predict([_png("red")], batch_size=0)
 
 
+def test_what_is_neither_a_photo_nor_a_list_is_refused(toy: Path):
+    with pytest.raises(errors.UsageError, match="photos is a NoneType"):
+        mobilens.load(toy).predict(None)  # type: ignore[call-overload]
+    with pytest.raises(errors.UsageError, match="photos is a generator"):
+        mobilens.load(toy).predict(photo for photo in [])  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_the_top_of_none_is_refused(toy: Path, k: int):
+    with pytest.raises(errors.UsageError, match=f"k is {k}"):
+        mobilens.load(toy).predict(_png("red")).top(k)
+
+
+def test_one_file_is_a_stream_of_one(toy: Path, tmp_path: Path):
+    (tmp_path / "good.png").write_bytes(_png("green"))
+    (result,) = mobilens.load(toy).predict_files(str(tmp_path / "good.png"))
+    assert result.path == str(tmp_path / "good.png")
+    assert result.prediction is not None
+
+
 def test_files_as_a_stream_go_on_past_those_that_fail(toy: Path, tmp_path: Path):
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     good.write_bytes(_png("green"))
@@ -293,6 +313,16 @@ def test_train_resume_export_load(photos: Path, monkeypatch: pytest.MonkeyPatch)
     assert mobilens.verify("again.onnx").ok
     proven = mobilens.export(run.checkpoint, "again.onnx")
     assert proven.agreeing == run.evaluation.num_images == 3
+
+    # Of the folder that it was trained with, what was held out is measured; file or checkpoint.
+    for model in (run.file, run.checkpoint):
+        watcher = Listener()
+        assert mobilens.evaluate(model, "photos", observer=watcher).num_images == 3
+        assert watcher.said == [
+            "the model was trained with these images: the 3 of 6 that it did not learn from are "
+            "measured (all: --split all)"
+        ]
+        assert mobilens.evaluate(model, "photos", split="all").num_images == 6
 
     before = run.file.read_bytes()
     again = mobilens.resume(run.folder)

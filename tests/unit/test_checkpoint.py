@@ -114,6 +114,19 @@ def test_bare_weights_say_where_they_belong(tmp_path):
     )
 
 
+def test_what_is_no_checkpoint_says_what_to_give(checkpoint, tmp_path):
+    checkpoint.save(tmp_path / "best.safetensors")
+    save_tensors({}, tmp_path / "last.safetensors", {"mobilens_state": ""})
+    for name, given, remedy in (
+        ("last.safetensors", "last.safetensors holds weights but no mobilens model", "/best.safe"),
+        ("", f"{tmp_path} is a folder", "/best.safetensors, if it is the folder of a run"),
+    ):
+        with pytest.raises(WeightsError) as error:
+            Checkpoint.load(tmp_path / name)
+        assert error.value.given.endswith(given)
+        assert remedy in error.value.remedy
+
+
 def metadata(**changes):
     whole = {"format": 1, "model": MODEL.to_json(), "task": TASK.to_json(), "provenance": {}}
     return {"mobilens": json.dumps(whole | changes)}

@@ -101,6 +101,15 @@ def test_repeated_rows_count_once_and_two_labels_stay(photos: Path):
     assert listing.notes == ("1 rows of labels.csv repeat an earlier one and count once",)
 
 
+def test_a_missing_file_named_twice_is_missing_once(photos: Path):
+    table = "path,label\na.jpg,cat\ngone.jpg,dog\ngone.jpg,dog\ngone.jpg,dog\n"
+    listing = read_source(write(photos, table))
+    assert listing.notes == (
+        "1 files that labels.csv names do not exist: gone.jpg",
+        "2 rows of labels.csv repeat an earlier one and count once",
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

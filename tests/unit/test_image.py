@@ -16,6 +16,7 @@ from mobilens.vision.image import (
     image_size,
     load_prepared,
     load_short_side,
+    load_thumbnail,
     normalise,
     prepare,
 )
@@ -168,7 +169,7 @@ def test_transparent_pixels_get_the_fill_of_the_preprocessing():
 @settings(deadline=None)
 def test_short_side(size, short_side):
     pixels = load_short_side(encoded(photo(*size)), short_side)
-    assert min(pixels.shape[:2]) == short_side
+    assert min(pixels.shape[:2]) == min(short_side, *size)
     assert (pixels.shape[0] <= pixels.shape[1]) == (
         size[0] <= size[1] or pixels.shape[0] == pixels.shape[1]
     )
@@ -179,6 +180,19 @@ def test_short_side_of_a_turned_photo():
     data = encoded(photo(120, 200), "JPEG", exif=orientation_of(6))
     assert load_short_side(data, 60).shape == (100, 60, 3)
     assert image_size(data) == (200, 120)
+
+
+@given(sizes, st.integers(1, 64))
+@settings(deadline=None)
+def test_a_thumbnail_fits_its_square_however_long_the_photo(size, side):
+    pixels = load_thumbnail(encoded(photo(*size)), side)
+    assert max(pixels.shape[:2]) == side
+    assert load_thumbnail(encoded(photo(2000, 1)), side).shape == (side, 1, 3)
+
+
+def test_transparent_pixels_of_a_whole_image_get_the_fill():
+    data = encoded(np.zeros((30, 30, 4), np.uint8))
+    assert (load_short_side(data, 8, fill=(9, 8, 7)) == (9, 8, 7)).all()
 
 
 def test_normalise():

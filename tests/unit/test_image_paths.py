@@ -34,6 +34,11 @@ def test_a_file_is_given_whatever_its_name_and_whether_it_is_there(photos: Path)
     assert list(image_paths(given, ())) == given
 
 
+def test_the_byte_order_mark_of_a_list_is_no_part_of_a_name(photos: Path) -> None:
+    lines = [f"\ufeff{photos / 'b.jpg'}\r\n", f"{photos / 'a.PNG'}\r\n"]
+    assert below(photos, image_paths(["-"], lines)) == ["b.jpg", "a.PNG"]
+
+
 def test_a_pattern_gives_what_matches(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert below(photos, image_paths([f"{photos}/*.*"], ())) == ["a.PNG", "b.jpg", "notes.txt"]
     assert below(photos, image_paths([f"{photos}/**/*.webp"], ())) == ["inner/c.webp"]

@@ -43,6 +43,14 @@ def test_paths_begin_where_the_run_was_started(tmp_path, monkeypatch):
     found = settings.located()
     assert found.source == (str(tmp_path / "photos"),)
     assert found.weights == str(tmp_path / "w.safetensors")
+    (tmp_path / "year=2024").mkdir()
+    patterns = replace(settings, source=("cat=a/*.jpg", "~/dogs", "/else/*.png", "year=2024"))
+    assert patterns.located().source == (
+        f"cat={tmp_path}/a/*.jpg",
+        "~/dogs",
+        "/else/*.png",
+        f"{tmp_path}/year=2024",
+    )
     assert replace(settings, weights="auto").located().weights == "auto"
     monkeypatch.chdir(tmp_path)
     assert settings.located() == settings

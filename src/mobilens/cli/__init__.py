@@ -42,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MobilensError as error:
         print(f"mobilens {args.verb}: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ImportError) as error:
+        if not _stopped(error):
+            raise
         print(f"mobilens {args.verb}: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
@@ -54,6 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         print(f"mobilens {args.verb}: {where}{error.strerror or error}", file=sys.stderr)
         return 1
+
+
+def _stopped(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error; libraries in C make an ImportError of it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _parser(verb: str | None) -> argparse.ArgumentParser:

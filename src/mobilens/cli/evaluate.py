@@ -46,10 +46,14 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, print, and draw the worst mistakes if asked."""
     from mobilens.api import evaluate
 
-    if args.grid and (args.grid.is_dir() or not args.grid.absolute().parent.is_dir()):
+    if args.grid and (
+        args.grid.suffix.lower() != ".png"
+        or args.grid.is_dir()
+        or not args.grid.absolute().parent.is_dir()
+    ):
         raise UsageError(
             f"--grid {args.grid} cannot be written",
-            expected="a file in a folder that exists",
+            expected="a .png file in a folder that exists",
         )
     evaluation = evaluate(
         args.model,
@@ -104,11 +108,11 @@ def _write_grid(path: Path, evaluation: Evaluation) -> None:
 
 def _worst_tiles(evaluation: Evaluation) -> list[Tile]:
     from mobilens.vision.drawing import GREY, INK, RED, Tile
-    from mobilens.vision.image import load_short_side
+    from mobilens.vision.image import load_thumbnail
 
     return [
         Tile(
-            load_short_side(one.sample.path, 240),
+            load_thumbnail(one.sample.path, 240),
             (
                 (f"{one.mistake.answered}  {100 * one.mistake.severity:.0f} %", RED),
                 (f"is {one.mistake.expected}", INK),

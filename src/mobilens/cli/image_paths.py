@@ -34,8 +34,10 @@ def image_paths(sources: Iterable[str], listed: Iterable[str]) -> Iterator[str]:
     """
     for source in sources:
         if source == "-":
-            for line in listed:
-                if name := line.rstrip("\r\n"):
+            for number, line in enumerate(listed):
+                # Lists written on Windows begin with a byte order mark.
+                text = line.removeprefix("\ufeff") if number == 0 else line
+                if name := text.rstrip("\r\n"):
                     yield from _path(name)
         elif glob.has_magic(source) and not os.path.lexists(source):
             yield from _matches(source)

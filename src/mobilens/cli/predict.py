@@ -76,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
         print(_csv_line(_csv_header(classes)))
     style = _csv_row(classes) if args.csv else _json_row if args.json else _text_row
     answered, failed = _print_rows(results, style, args.top)
+    if not answered and not failed:
+        say("no image was given")
     if failed:
         say(f"{answered:,} images answered, {failed:,} could not be read")
     return 0 if answered else 1
@@ -107,6 +109,8 @@ def _answer(result: FileResult, top: int) -> Answer:
 
 
 def _text_row(path: str, answer: Answer) -> str:
+    # A name may hold any character, and a row is one line.
+    path = path.replace("\n", "\\n").replace("\r", "\\r")
     if "error" in answer:
         return f"{path}: error: {answer['error']}"
     if "top" not in answer:

@@ -108,6 +108,11 @@ class DataSplits:
     notes: tuple[str, ...] = ()
     test: Dataset | None = None
 
+    def fingerprint(self) -> str:
+        """SHA-256 over training and validation data, as ``Dataset.fingerprint``."""
+        both = self.train.fingerprint() + self.val.fingerprint()
+        return hashlib.sha256(both.encode()).hexdigest()
+
 
 def load_splits(source: Source, *, val_fraction: float = VAL_FRACTION, seed: int = 0) -> DataSplits:
     """Load training and validation data.

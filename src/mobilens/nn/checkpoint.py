@@ -73,10 +73,13 @@ class Checkpoint:
         """
         tensors, metadata = load_tensors(path)
         if METADATA_KEY not in metadata:
+            best = path.with_name("best.safetensors")
             raise WeightsError(
                 f"{path} holds weights but no mobilens model",
                 expected="a checkpoint that `mobilens train` wrote",
-                remedy="give it to `mobilens train --weights` to start from",
+                remedy=str(best)
+                if best.is_file()
+                else "give it to `mobilens train --weights` to start from",
             )
         value = _described(metadata[METADATA_KEY], path)
         return cls(
@@ -128,6 +131,12 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         WeightsError: No such file, or no safetensors file.
     """
+    if path.is_dir():
+        raise WeightsError(
+            f"{path} is a folder",
+            expected="a .safetensors file",
+            remedy=f"{path / 'best.safetensors'}, if it is the folder of a run",
+        )
     if not path.is_file():
         raise WeightsError(f"there is no file {path}", expected="a .safetensors file")
     try:
@@ -135,5 +144,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except safetensors.SafetensorError as error:
-        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from None
+        raise WeightsError(
+            f"{path} is not a readable safetensors file: {error}",
+            expected="a .safetensors file, such as best.safetensors of a run",
+        ) from None
     return tensors, metadata

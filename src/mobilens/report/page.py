@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+
 from mobilens.data.lint.finding import SEVERITIES
 from mobilens.errors import ImageError, MissingExtraError
 from mobilens.evaluation import WrongAnswer, dataset_name
@@ -17,8 +19,7 @@ from mobilens.report.charts import Series, line_chart, reliability_diagram
 from mobilens.report.confusion import confusion_table
 from mobilens.report.run_report import Epoch, RunReport
 from mobilens.vision.classification_scores import ClassificationScores, ClassScores
-from mobilens.vision.drawing import fit
-from mobilens.vision.image import load_short_side
+from mobilens.vision.image import load_thumbnail
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -112,11 +113,11 @@ class _Thumbnail:
 
 def _thumbnail(wrong: WrongAnswer) -> _Thumbnail:
     try:
-        pixels = load_short_side(wrong.sample.path, THUMBNAIL_SIDE)
+        pixels = load_thumbnail(wrong.sample.path, THUMBNAIL_SIDE)
     except ImageError:
         return _Thumbnail(wrong, "")
     file = io.BytesIO()
-    fit(pixels, THUMBNAIL_SIDE).save(file, format="JPEG", quality=80)
+    Image.fromarray(pixels).save(file, format="JPEG", quality=80)
     return _Thumbnail(wrong, "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode())
 
 

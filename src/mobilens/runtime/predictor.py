@@ -20,6 +20,7 @@ class BundlePredictor:
         path: The file.
         manifest: What it says about itself.
         task: What it answers, and how its pixels are prepared.
+        data_fingerprint: Of the photos that it learnt from and was chosen on, where it is known.
         engine: The engine that runs it.
     """
 
@@ -44,6 +45,7 @@ class BundlePredictor:
         self.path = Path(path)
         self.manifest = _checked_manifest(self.path)
         self.task = self.manifest.task
+        self.data_fingerprint: str | None = self.manifest.provenance.get("data_fingerprint")
         self.engine = open_engine(self.path, threads)
         if self.engine.outputs != self.manifest.outputs:
             raise BundleError(

@@ -23,10 +23,18 @@ class TorchPredictor:
         net: Maps normalised (N, 3, H, W) to raw scores.
         task: What it answers.
         device: Where it runs; the net is moved there.
+        data_fingerprint: Of the photos that it learnt from and was chosen on, where it is known.
     """
 
-    def __init__(self, net: nn.Module, task: TaskSpec, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        task: TaskSpec,
+        device: torch.device | str = "cpu",
+        data_fingerprint: str | None = None,
+    ) -> None:
         self.task = task
+        self.data_fingerprint = data_fingerprint
         self._device = torch.device(device)
         self._net = net.to(self._device)
         self._normalise = Normalise(task.preprocessing).to(self._device)
@@ -47,7 +55,13 @@ def load_torch_predictor(path: Path, device: torch.device | str = "cpu") -> Torc
     """Load a checkpoint that answers.
 
     Raises:
-        WeightsError: The file is no checkpoint.
+        WeightsError: The file is no checkpoint, or its tensors are not those of its model.
+        SpecError: It describes a model that cannot be built.
     """
     checkpoint = Checkpoint.load(path)
-    return TorchPredictor(build_trained(checkpoint), checkpoint.task, device)
+    return TorchPredictor(
+        build_trained(checkpoint),
+        checkpoint.task,
+        device,
+        checkpoint.provenance.get("data_fingerprint"),
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 import time
 from collections.abc import Iterable, Iterator
@@ -278,7 +277,7 @@ def _read(
     short_side = math.ceil(max(preprocessing.size) * 8 / 7)
     train = read_all(
         splits.train,
-        lambda path: load_short_side(path, short_side, enlarge=False),
+        lambda path: load_short_side(path, short_side, fill=preprocessing.fill),
         progress=observer.progress,
         label="reading training images",
     )
@@ -300,13 +299,12 @@ def _read(
         )
     for cache in (train, val):
         _require_images(cache)
-    both = train.dataset.fingerprint() + val.dataset.fingerprint()
     data = TrainData(
         train=train,
         train_targets=_targets(train, task, task_spec),
         val=val,
         val_targets=_targets(val, task, task_spec),
-        fingerprint=hashlib.sha256(both.encode()).hexdigest(),
+        fingerprint=splits.fingerprint(),
     )
     return data, replace(splits, train=train.dataset, val=val.dataset), skipped
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mobilens.data.formats import located
 from mobilens.errors import DataError, SpecError
 from mobilens.spec import codec
 from mobilens.spec.model import ModelSpec, WidthRule
@@ -76,7 +77,7 @@ class TrainSettings:
         file = start / self.weights
         return replace(
             self,
-            source=tuple(str(start / one) for one in self.source),
+            source=located(self.source, start),
             weights=str(file) if file.is_file() else self.weights,
         )
 

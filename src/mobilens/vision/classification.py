@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilens.errors import DataError, MobilensError
+from mobilens.errors import DataError, MobilensError, UsageError
 from mobilens.spec.task import TaskSpec
 from mobilens.vision.classification_scores import ClassificationScores, score_classification
 from mobilens.vision.drawing import caption
@@ -50,7 +50,12 @@ class ClassificationPrediction:
 
         Returns:
             (name, probability 0 to 1); the first class of equals comes first.
+
+        Raises:
+            UsageError: ``k`` is below 1.
         """
+        if k < 1:
+            raise UsageError(f"k is {k}", expected="1 or more")
         order = np.argsort(-self.probabilities, kind="stable")[:k]
         return [(self.class_names[i], float(self.probabilities[i])) for i in order]
 

@@ -80,13 +80,13 @@ def picture_grid(tiles: Sequence[Tile], *, columns: int = 4, side: int = 240) ->
     for index, tile in enumerate(tiles):
         row, column = divmod(index, columns)
         left, top = _GAP + column * (side + _GAP), _GAP + row * (cell_height + _GAP)
-        picture = fit(tile.image, side)
+        picture = _fit(tile.image, side)
         page.paste(picture, (left, top + side - picture.height))
         _write(page, left, top + side + size // 4, tile.lines, size, side)
     return np.asarray(page)
 
 
-def fit(image: Pixels, side: int) -> Image.Image:
+def _fit(image: Pixels, side: int) -> Image.Image:
     """Scale an image so that its long side is ``side``."""
     height, width = image.shape[:2]
     scale = side / max(height, width)

@@ -16,7 +16,13 @@ from mobilens.spec.task import Preprocessing
 from mobilens.vision.decode import MAX_PIXELS, Colour, Decoded, Source, decode, opened, read_size
 from mobilens.vision.orientation import stored_box, swaps_sides, turn_upright
 from mobilens.vision.predictor import Pixels
-from mobilens.vision.resize import Placement, decode_reduction, place, place_whole
+from mobilens.vision.resize import (
+    Placement,
+    decode_reduction,
+    place,
+    place_inside,
+    place_whole,
+)
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -25,6 +31,7 @@ __all__ = [
     "image_size",
     "load_prepared",
     "load_short_side",
+    "load_thumbnail",
     "normalise",
     "prepare",
     "prepare_pillow",
@@ -107,13 +114,13 @@ def load_prepared(source: Source, preprocessing: Preprocessing) -> Pixels:
     return _laid_out(decoded, preprocessing)
 
 
-def load_short_side(source: Source, short_side: int, *, enlarge: bool = True) -> Pixels:
-    """Load a whole image with its short side at ``short_side`` pixels.
+def load_short_side(source: Source, short_side: int, *, fill: Colour = WHITE) -> Pixels:
+    """Load a whole image with its short side at ``short_side`` pixels, or as it is if smaller.
 
     Args:
         source: Path, or the file's bytes.
         short_side: Short side of the result; the long one keeps the aspect, rounded down.
-        enlarge: Whether a smaller image is enlarged to it, or stays as it is.
+        fill: RGB behind transparent pixels, 0 to 255.
 
     Returns:
         (height, width, 3), RGB, uint8, upright.
@@ -123,7 +130,28 @@ def load_short_side(source: Source, short_side: int, *, enlarge: bool = True) ->
     """
 
     def placed(size: tuple[int, int]) -> Placement:
-        return place_whole(size, short_side if enlarge else min(short_side, *size))
+        return place_whole(size, min(short_side, *size))
+
+    decoded = decode(source, fill, lambda size: decode_reduction(placed(size)))
+    return np.array(_resized(decoded, placed(decoded.size), "bilinear"))
+
+
+def load_thumbnail(source: Source, side: int) -> Pixels:
+    """Load a whole image, scaled so that its long side is ``side`` pixels.
+
+    Args:
+        source: Path, or the file's bytes.
+        side: Long side of the result; the short one keeps the aspect, at least a pixel.
+
+    Returns:
+        (height, width, 3), RGB, uint8, upright.
+
+    Raises:
+        ImageError: As ``decode_image``.
+    """
+
+    def placed(size: tuple[int, int]) -> Placement:
+        return place_inside(size, (side, side))
 
     decoded = decode(source, WHITE, lambda size: decode_reduction(placed(size)))
     return np.array(_resized(decoded, placed(decoded.size), "bilinear"))
@@ -160,7 +188,7 @@ def prepare_pillow(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     Raises:
         ImageError: It has no pixels, or its file is damaged.
     """
-    return _laid_out(opened(image, WHITE), preprocessing)
+    return _laid_out(opened(image, preprocessing.fill), preprocessing)
 
 
 def normalise(pixels: Pixels, preprocessing: Preprocessing) -> NDArray[np.float32]:

@@ -23,9 +23,11 @@ class Predictor(Protocol):
 
     Attributes:
         task: What it answers, and how its pixels are prepared.
+        data_fingerprint: Of the photos that it learnt from and was chosen on, where it is known.
     """
 
     task: TaskSpec
+    data_fingerprint: str | None
 
     def forward(self, pixels: Pixels) -> RawOutputs:
         """Answer a batch.

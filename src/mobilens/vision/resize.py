@@ -73,9 +73,7 @@ def place(size: tuple[int, int], preprocessing: Preprocessing) -> Placement:
     whole = (0.0, 0.0, float(size[1]), float(size[0]))
     if preprocessing.resize == "squash":
         return Placement(whole, (0, 0, width, height))
-    scale = min(height / size[0], width / size[1])
-    inner_height = min(max(round(size[0] * scale), 1), height)
-    inner_width = min(max(round(size[1] * scale), 1), width)
+    inner_height, inner_width = place_inside(size, (height, width)).target_size
     left, top = (width - inner_width) // 2, (height - inner_height) // 2
     return Placement(whole, (left, top, left + inner_width, top + inner_height))
 
@@ -83,6 +81,14 @@ def place(size: tuple[int, int], preprocessing: Preprocessing) -> Placement:
 def place_whole(size: tuple[int, int], short_side: int) -> Placement:
     """Place a whole image so that its short side is ``short_side``; the long one rounds down."""
     height, width = _scaled_to_cover(size, (short_side, short_side))
+    return Placement((0.0, 0.0, float(size[1]), float(size[0])), (0, 0, width, height))
+
+
+def place_inside(size: tuple[int, int], bounds: tuple[int, int]) -> Placement:
+    """Place a whole image so that it just fits into ``bounds``, (height, width)."""
+    scale = min(bounds[0] / size[0], bounds[1] / size[1])
+    height = min(max(round(size[0] * scale), 1), bounds[0])
+    width = min(max(round(size[1] * scale), 1), bounds[1])
     return Placement((0.0, 0.0, float(size[1]), float(size[0])), (0, 0, width, height))
 
 

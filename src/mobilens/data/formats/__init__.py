@@ -11,6 +11,7 @@ import importlib
 from pathlib import Path
 from typing import Protocol, cast
 
+from mobilens.data.formats import globs
 from mobilens.data.listing import Listing, Source
 from mobilens.errors import DataError
 
@@ -60,6 +61,11 @@ def read_source(source: Source) -> Listing:
             except OSError as error:
                 raise DataError(f"{error.filename} cannot be read: {error.strerror}") from None
     raise _unrecognised(arguments)
+
+
+def located(arguments: tuple[str, ...], folder: Path) -> tuple[str, ...]:
+    """Say the same source, named in ``folder``, for a process that runs in another one."""
+    return tuple(globs.located(argument, folder) for argument in arguments)
 
 
 def _unrecognised(arguments: tuple[str, ...]) -> DataError:

@@ -62,10 +62,12 @@ def read(arguments: tuple[str, ...]) -> Listing:
     missing, repeated = [], 0
     for name, label, split in _rows(table, lines, columns):
         path, exists = _locate(table.parent, name)
+        if (path, label) in grouped[split]:
+            repeated += 1
+            continue
+        grouped[split][path, label] = None
         if not exists:
             missing.append(name)
-        repeated += (path, label) in grouped[split]
-        grouped[split][path, label] = None
     total = sum(map(len, grouped.values()))
     if not total:
         raise DataError(f"{table} names no images", expected=EXPECTED + " and a row per image")

@@ -46,8 +46,16 @@ def read(arguments: tuple[str, ...]) -> Listing:
     return Listing(" ".join(arguments), (Part(None, root, tuple(label_of.items())),))
 
 
+def located(argument: str, folder: Path) -> str:
+    """The same pattern, folder or file for who looks from another folder than ``folder``."""
+    label, pattern = _named_label(argument, folder)
+    # A home stays what it is, from anywhere.
+    path = pattern if pattern.startswith("~") else str(folder / pattern)
+    return f"{label}={path}" if label else path
+
+
 def _match(argument: str) -> list[tuple[Path, str]]:
-    label, pattern = _named_label(argument)
+    label, pattern = _named_label(argument, Path())
     path = Path(pattern).expanduser()
     if path.is_file():
         return [(path, label or _folder_name(path.parent))] if has_image_suffix(path.name) else []
@@ -76,10 +84,10 @@ def _match_below(pattern: Path, label: str) -> list[tuple[Path, str]]:
     return found
 
 
-def _named_label(argument: str) -> tuple[str, str]:
+def _named_label(argument: str, folder: Path) -> tuple[str, str]:
     label, separator, pattern = argument.partition("=")
     is_label = separator and label.strip() and not any(mark in label for mark in "/\\*?[")
-    if is_label and not Path(argument).exists():
+    if is_label and not (folder / argument).exists():
         return clean_name(label.strip()), pattern
     return "", argument
 

@@ -68,7 +68,7 @@ def load_pretrained(
         WeightsError: They do not fit; the first mismatch is named.
         OfflineError: They would have to be fetched.
     """
-    path = Path(source)
+    path = Path(source).expanduser()
     if path.is_file() or path.suffix in (".safetensors", *READERS) or len(path.parts) > 1:
         return load_file(path, model, identify=True)
     return load_entry(find_entry(str(source)), model, offline=offline, progress=progress)
