@@ -1,8 +1,9 @@
 """Fixtures that every kind of test may use."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -22,6 +23,40 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the shared real data is not on this machine (MOBILENS_SHARED_DATA)")
     return folder
+
+
+class Watcher:
+    """An observer that keeps what it is told.
+
+    Attributes:
+        said: Lines for a person.
+        bars: (label, total) of each progress.
+        seen: Items that went by, of all of them.
+    """
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.bars: list[tuple[str, int]] = []
+        self.seen: list[Any] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def progress(
+        self, items: Iterable[Any], total: int, label: str, note: Callable[[], str] | None = None
+    ) -> Iterator[Any]:
+        self.bars.append((label, total))
+        for item in items:
+            self.seen.append(item)
+            yield item
+            if note is not None:
+                note()
+
+
+@pytest.fixture
+def watcher() -> Watcher:
+    """An observer that keeps what it is told."""
+    return Watcher()
 
 
 @pytest.fixture(scope="session")

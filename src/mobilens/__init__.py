@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mobilens import errors
-    from mobilens.api import check, evaluate, export, load, resume, train, verify
+    from mobilens.api import benchmark, check, evaluate, export, load, resume, train, verify
     from mobilens.model import Model
     from mobilens.observer import Observer, TerminalObserver
     from mobilens.spec.model import ModelSpec
@@ -31,6 +31,7 @@ __all__ = [
     "Observer",
     "TerminalObserver",
     "__version__",
+    "benchmark",
     "build_spec",
     "check",
     "errors",
@@ -48,6 +49,7 @@ _HOMES = {
     "ModelSpec": "mobilens.spec.model",
     "Observer": "mobilens.observer",
     "TerminalObserver": "mobilens.observer",
+    "benchmark": "mobilens.api",
     "build_spec": "mobilens.spec.zoo",
     "check": "mobilens.api",
     "evaluate": "mobilens.api",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,15 +21,15 @@ from mobilens.evaluation import Evaluation, label_suspects
 from mobilens.evaluation import evaluate as evaluate_predictor
 from mobilens.extras import require_train_extra
 from mobilens.model import Model, open_predictor
-from mobilens.observer import Observer, SilentObserver
+from mobilens.observer import SILENT, Observer
 from mobilens.runtime.verify import VerificationReport, verify_bundle
 from mobilens.spec.model import WidthRule
-from mobilens.vision.files import FileResult
 
 if TYPE_CHECKING:
     from mobilens.deliver import Delivered
     from mobilens.exporting.bundle import Exported
     from mobilens.nn.checkpoint import Checkpoint
+    from mobilens.runtime.benchmark import BenchmarkReport
     from mobilens.training.recipe import Recipe
     from mobilens.training.settings import TrainSettings
 
@@ -52,7 +52,7 @@ def train(
     strict: bool = False,
     offline: bool = False,
     out: str | Path | None = None,
-    observer: Observer | None = None,
+    observer: Observer = SILENT,
 ) -> Delivered:
     """Train a model on labelled photos; what comes back is proven and measured.
 
@@ -113,7 +113,7 @@ def train(
     return _run(replace(settings, command=_command(settings, folder, recipe)), folder, observer)
 
 
-def resume(folder: str | Path, *, observer: Observer | None = None) -> Delivered:
+def resume(folder: str | Path, *, observer: Observer = SILENT) -> Delivered:
     """Go on with a run that was stopped or killed; the result is that of one in a single go.
 
     Args:
@@ -151,7 +151,7 @@ def evaluate(
     split: str = "val",
     batch_size: int = 32,
     threads: int | None = None,
-    observer: Observer | None = None,
+    observer: Observer = SILENT,
 ) -> Evaluation:
     """Measure a model file or a checkpoint on labelled photos.
 
@@ -169,7 +169,6 @@ def evaluate(
         BundleError: The model cannot be trusted.
         DataError: The data cannot be used, or has classes that the model does not know.
     """
-    observer = observer or SilentObserver()
     predictor = open_predictor(model, threads)
     dataset = load_split(data, split, predictor.task.class_names)
     if dataset.split == "all" and split == "val":
@@ -179,7 +178,7 @@ def evaluate(
         dataset,
         batch_size=batch_size,
         threads=threads,
-        progress=lambda results: observer.progress(results, len(dataset), "evaluate"),
+        observer=observer,
     )
 
 
@@ -189,7 +188,7 @@ def export(
     *,
     data: Source | None = None,
     measure: bool = True,
-    observer: Observer | None = None,
+    observer: Observer = SILENT,
 ) -> Exported:
     """Turn a checkpoint into a model file whose answers are proven to be the same.
 
@@ -210,15 +209,10 @@ def export(
     from mobilens.exporting.bundle import export_checkpoint
     from mobilens.nn.checkpoint import Checkpoint
 
-    watcher = observer or SilentObserver()
     given = Checkpoint.load(Path(checkpoint))
     dataset = _proof_data(given, checkpoint, data) if measure else None
-
-    def watched(results: Iterable[FileResult]) -> Iterable[FileResult]:
-        return watcher.progress(results, len(dataset or ()), "proving the model file")
-
     path = Path(checkpoint).with_name("model.onnx") if out is None else Path(out)
-    return export_checkpoint(given, path, dataset, progress=watched)
+    return export_checkpoint(given, path, dataset, observer=observer)
 
 
 def verify(path: str | Path) -> VerificationReport:
@@ -234,8 +228,40 @@ def verify(path: str | Path) -> VerificationReport:
     return verify_bundle(path)
 
 
+def benchmark(
+    files: str | Path | Sequence[str | Path],
+    *,
+    threads: Sequence[int] = (1,),
+    batches: Sequence[int] = (1,),
+    rounds: int = 5,
+    observer: Observer = SILENT,
+) -> BenchmarkReport:
+    """Measure latency, throughput, memory and size of model files, side by side.
+
+    Args:
+        files: One model file or several; one named twice is measured once.
+        threads: Threads for one answer, 1 or more each.
+        batches: Images in one run, 1 or more each.
+        rounds: Fresh processes for each file, number of threads and batch; they take turns.
+        observer: Is told of progress.
+
+    Raises:
+        BundleError: A file is no model file of mobilens, or was changed.
+        MobilensError: A measurement ended early, for want of memory perhaps.
+    """
+    from mobilens.runtime.benchmark import benchmark as measure
+
+    return measure(
+        list(dict.fromkeys(_names(files))),
+        threads=threads,
+        batches=batches,
+        rounds=rounds,
+        observer=observer,
+    )
+
+
 def check(
-    data: Source, *, model: str | Path | None = None, observer: Observer | None = None
+    data: Source, *, model: str | Path | None = None, observer: Observer = SILENT
 ) -> LintReport:
     """Look for what would spoil a result: unreadable, duplicate, leaking, too few, mislabelled.
 
@@ -247,11 +273,10 @@ def check(
     Raises:
         DataError: The data cannot be used, or has classes that the model does not know.
     """
-    observer = observer or SilentObserver()
     splits = load_splits(data)
     # First, so that a model of other classes is refused at once.
     suspects = _mislabelled(model, data, observer) if model else []
-    return check_splits(splits, progress=observer.progress).with_findings(suspects)
+    return check_splits(splits, observer=observer).with_findings(suspects)
 
 
 def _require_training() -> None:
@@ -265,16 +290,15 @@ def _require_training() -> None:
         )
 
 
-def _run(settings: TrainSettings, folder: Path, observer: Observer | None) -> Delivered:
+def _run(settings: TrainSettings, folder: Path, observer: Observer) -> Delivered:
     from mobilens.deliver import deliver
     from mobilens.training.run import run_training
 
-    observer = observer or SilentObserver()
     return deliver(run_training(settings, folder, observer), observer)
 
 
-def _names(data: Source) -> tuple[str, ...]:
-    return (str(data),) if isinstance(data, (str, Path)) else tuple(map(str, data))
+def _names(given: Source) -> tuple[str, ...]:
+    return (str(given),) if isinstance(given, (str, Path)) else tuple(map(str, given))
 
 
 def _command(settings: TrainSettings, folder: Path, recipe: str | Path | Recipe | None) -> str:
@@ -351,6 +375,7 @@ def _mislabelled(model: str | Path, data: Source, observer: Observer) -> list[Fi
     evaluation = evaluate_predictor(
         predictor,
         dataset,
-        progress=lambda results: observer.progress(results, len(dataset), "predict"),
+        observer=observer,
+        label="predict",
     )
     return label_suspects(evaluation)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,10 +13,9 @@ from mobilens.exporting.bundle import Exported, export_checkpoint
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.observer import Observer
 from mobilens.report import Epoch, LatencyRow, ModelFile, RunReport, write_report
-from mobilens.runtime.benchmark import BenchmarkReport, Configuration, benchmark
+from mobilens.runtime.benchmark import BenchmarkReport, benchmark
 from mobilens.training.run import TrainResult
 from mobilens.vision.classification_scores import ClassificationScores
-from mobilens.vision.files import FileResult
 
 MODEL_FILE = "model.onnx"
 REPORT_FILE = "report.html"
@@ -53,13 +51,9 @@ def deliver(result: TrainResult, observer: Observer) -> Delivered:
     Raises:
         ExportError: The file does not answer as the checkpoint does.
     """
-
-    def watched(results: Iterable[FileResult]) -> Iterable[FileResult]:
-        return observer.progress(results, len(result.splits.val), "proving the model file")
-
     checkpoint = Checkpoint.load(result.checkpoint)
     exported = export_checkpoint(
-        checkpoint, result.folder / MODEL_FILE, result.splits.val, progress=watched
+        checkpoint, result.folder / MODEL_FILE, result.splits.val, observer=observer
     )
     assert exported.file is not None
     timings = _time(exported.path, observer)
@@ -71,12 +65,14 @@ def deliver(result: TrainResult, observer: Observer) -> Delivered:
 
 def _time(file: Path, observer: Observer) -> BenchmarkReport:
     """Time the file for one image and for many, on one thread and two."""
-
-    def watched(turns: Sequence[Configuration]) -> Iterable[Configuration]:
-        return observer.progress(turns, len(turns), "timing the model file")
-
     return benchmark(
-        [file], threads=(1, 2), batches=(1, 16), rounds=3, seconds=0.3, progress=watched
+        [file],
+        threads=(1, 2),
+        batches=(1, 16),
+        rounds=3,
+        seconds=0.3,
+        observer=observer,
+        label="timing the model file",
     )
 
 
@@ -145,7 +141,7 @@ def _findings(
     result: TrainResult, evaluation: Evaluation, observer: Observer
 ) -> tuple[Finding, ...]:
     """What the check of the data says, and for classes the labels that the model doubts."""
-    report = check_splits(result.splits, progress=observer.progress)
+    report = check_splits(result.splits, observer=observer)
     if not isinstance(evaluation.scores, ClassificationScores):
         return report.findings
     return report.with_findings(label_suspects(evaluation)).findings

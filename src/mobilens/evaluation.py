@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +12,13 @@ from mobilens.data.dataset import Dataset, Sample
 from mobilens.data.lint import Finding, find_mislabelled
 from mobilens.data.listing import split_named
 from mobilens.errors import DataError, UsageError
+from mobilens.observer import SILENT, Observer
 from mobilens.vision.classification import ClassificationPrediction
-from mobilens.vision.files import FileResult, predict_files
+from mobilens.vision.files import predict_files
 from mobilens.vision.predictor import Predictor
 from mobilens.vision.tasks import Mistake, Prediction, Scores, task_vision
 
 LISTED_MISTAKES = 25
-
-Progress = Callable[[Iterable[FileResult]], Iterable[FileResult]]
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,8 @@ def evaluate(
     *,
     batch_size: int = 32,
     threads: int | None = None,
-    progress: Progress | None = None,
+    observer: Observer = SILENT,
+    label: str = "evaluate",
 ) -> Evaluation:
     """Measure a model on a data set.
 
@@ -119,7 +118,8 @@ def evaluate(
         dataset: Files with their truths, in the class order of the predictor's task.
         batch_size: Images answered at once, 1 or more.
         threads: Threads that decode files; one for each core by default.
-        progress: Wraps the stream of results, to show how far it is.
+        observer: Is told of progress.
+        label: What the progress is called.
 
     Raises:
         DataError: The classes are not the model's, or no file could be read.
@@ -130,15 +130,14 @@ def evaluate(
     metric = vision.new_metric(task)
     samples, predictions, wrong, skipped = [], [], [], []
     started = time.perf_counter()
-    results: Iterable[FileResult] = predict_files(
+    results = predict_files(
         predictor,
         (sample.path for sample in dataset.samples),
         batch_size=batch_size,
         threads=threads,
     )
-    if progress is not None:
-        results = progress(results)
-    for sample, result in zip(dataset.samples, results, strict=True):
+    watched = observer.progress(results, len(dataset), label)
+    for sample, result in zip(dataset.samples, watched, strict=True):
         if result.prediction is None:
             skipped.append(SkippedFile(dataset.name_of(sample), result.error or "not answered"))
             continue

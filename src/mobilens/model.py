@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mobilens.cores import usable_cores
 from mobilens.errors import MissingExtraError, UsageError
 from mobilens.spec.task import TaskSpec
 from mobilens.vision.files import FileResult, predict_files
@@ -119,7 +120,7 @@ class Model:
                 remedy="predict_files for a stream of paths",
             )
         answers: list[Any] = []
-        with ThreadPoolExecutor(self._threads) as pool:
+        with ThreadPoolExecutor(self._threads or usable_cores()) as pool:
             for start in range(0, len(photos), batch_size):
                 batch = photos[start : start + batch_size]
                 answers += self._answer(list(pool.map(self._prepared, batch)))

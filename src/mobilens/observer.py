@@ -44,6 +44,9 @@ class SilentObserver:
         return items
 
 
+SILENT = SilentObserver()
+
+
 class TerminalObserver:
     """Shows a run on stderr, so that stdout stays for results."""
 

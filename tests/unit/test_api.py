@@ -28,6 +28,7 @@ def test_the_public_namespace_is_this():
         "Observer",
         "TerminalObserver",
         "__version__",
+        "benchmark",
         "build_spec",
         "check",
         "errors",
@@ -57,7 +58,7 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_every_public_function_is_typed_and_documented():
     functions = [getattr(mobilens, name) for name in mobilens.__all__]
     functions = [function for function in functions if inspect.isfunction(function)]
-    assert len(functions) == 9
+    assert len(functions) == 10
     for function in functions:
         signature = inspect.signature(function)
         assert signature.return_annotation is not inspect.Parameter.empty, function
@@ -82,7 +83,7 @@ def test_the_import_alone_imports_only_python():
 
 
 def test_the_command_line_has_the_same_verbs():
-    shared = {"train", "evaluate", "export", "verify", "check"}
+    shared = {"train", "evaluate", "export", "verify", "benchmark", "check"}
     assert shared <= set(VERBS)
     assert shared <= set(mobilens.__all__)
 
@@ -244,6 +245,15 @@ def test_verify_gives_the_proof_or_names_what_broke(toy: Path):
     toy.write_bytes(data)
     with pytest.raises(errors.VerificationError, match=r"head\.weight"):
         mobilens.verify(toy)
+
+
+def test_benchmark_measures_each_file_once(toy: Path, watcher):
+    report = mobilens.benchmark([toy, str(toy)], rounds=1, observer=watcher)
+    (found,) = report.measurements
+    assert (found.path, found.threads, found.batch) == (str(toy), 1, 1)
+    assert watcher.bars == [("benchmark", 1)]
+    (alone,) = mobilens.benchmark(toy, rounds=1, batches=(2,)).measurements
+    assert alone.batch == 2
 
 
 def test_check_lists_what_would_spoil_a_result(toy: Path, photos: Path):

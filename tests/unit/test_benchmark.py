@@ -60,15 +60,9 @@ def test_a_system_that_does_not_tell_its_memory_gets_none(
     assert found.model_memory_bytes is None
 
 
-def test_progress_sees_every_turn(toy: Path, turns: list[Configuration]) -> None:
-    seen: list[Configuration] = []
-
-    def watch(planned: list[Configuration]) -> list[Configuration]:
-        seen.extend(planned)
-        return planned
-
-    benchmark([toy], threads=(1, 2), rounds=2, progress=watch)
-    assert seen == turns
+def test_an_observer_sees_every_turn(toy: Path, turns: list[Configuration], watcher) -> None:
+    benchmark([toy], threads=(1, 2), rounds=2, observer=watcher)
+    assert watcher.seen == turns
 
 
 def test_a_process_measures_itself(toy: Path) -> None:

@@ -27,7 +27,7 @@ def decode(path):
 
 
 def test_images_come_in_the_order_of_the_samples():
-    got = read_all(dataset(200), decode, threads=4)
+    got = read_all(dataset(200), decode)
     kept = [number for number in range(200) if number % 7 != 3]
     assert [sample.path.stem for sample in got.dataset.samples] == [str(n) for n in kept]
     assert len(got) == len(kept)
@@ -83,23 +83,18 @@ def test_an_image_is_a_view_in_channels_last():
     assert image[None].is_contiguous(memory_format=torch.channels_last)
 
 
-def test_decoding_runs_on_several_threads():
+def test_decoding_runs_on_every_core(monkeypatch):
+    monkeypatch.setattr("mobilens.training.cache.usable_cores", lambda: 2)
     both = threading.Barrier(2, timeout=30)
 
     def meet(_):
         both.wait()  # passes only where two threads come at once
         return np.zeros((1, 1, 3), np.uint8)
 
-    assert len(read_all(dataset(4), meet, threads=2)) == 4
+    assert len(read_all(dataset(4), meet)) == 4
 
 
-def test_progress_sees_every_sample_once():
-    seen = []
-
-    def watch(samples, total, label):
-        for sample in samples:
-            seen.append((sample.path.stem, total, label))
-            yield sample
-
-    read_all(dataset(150), decode, progress=watch, label="reading")
-    assert seen == [(str(number), 150, "reading") for number in range(150)]
+def test_an_observer_sees_every_sample_once(watcher):
+    read_all(dataset(150), decode, observer=watcher, label="reading")
+    assert watcher.bars == [("reading", 150)]
+    assert [sample.path.stem for sample in watcher.seen] == [str(n) for n in range(150)]

@@ -114,16 +114,10 @@ def test_batch_size_changes_nothing(colours):
     assert scores(1) == scores(5) == scores(64)
 
 
-def test_progress_sees_every_result(colours):
-    seen = []
-
-    def watch(results):
-        for result in results:
-            seen.append(result.path)
-            yield result
-
-    evaluate(ColourPredictor(), load_split(colours), threads=1, progress=watch)
-    assert len(seen) == 8
+def test_an_observer_sees_every_result(colours, watcher):
+    evaluate(ColourPredictor(), load_split(colours), threads=1, observer=watcher, label="look")
+    assert watcher.bars == [("look", 8)]
+    assert len(watcher.seen) == 8
 
 
 def test_classes_of_the_model_in_its_order(colours):

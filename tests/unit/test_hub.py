@@ -288,33 +288,30 @@ def test_a_cache_that_cannot_be_written_is_not_called_offline(
     )
 
 
-def test_auto_takes_the_best_that_can_be_had(server, weights_file):
+def test_auto_takes_the_best_that_can_be_had(server, weights_file, watcher):
     server.publish(HUB_PATH, weights_file)
-    said = []
-    weights = auto_weights(SPEC, say=said.append)
+    weights = auto_weights(SPEC, observer=watcher)
     assert weights is not None
     assert weights.name == "mobilenet_v3_small_050.lamb_in1k"
-    assert said == []
+    assert watcher.said == []
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_auto_says_why_not_and_gives_up_after_one_refusal():
-    said = []
-    assert auto_weights(build_spec("mobilenet_v3_large"), say=said.append) is None
-    assert len(said) == 1
-    assert said[0].startswith("weights: mobilenet_v3_large.miil_in21k_ft_in1k is not on this mach")
+def test_auto_says_why_not_and_gives_up_after_one_refusal(watcher):
+    assert auto_weights(build_spec("mobilenet_v3_large"), observer=watcher) is None
+    (said,) = watcher.said
+    assert said.startswith("weights: mobilenet_v3_large.miil_in21k_ft_in1k is not on this mach")
 
 
-def test_auto_offline_says_what_to_fetch(server):
-    said = []
-    assert auto_weights(SPEC, offline=True, say=said.append) is None
-    assert said == [
+def test_auto_offline_says_what_to_fetch(server, watcher):
+    assert auto_weights(SPEC, offline=True, observer=watcher) is None
+    assert watcher.said == [
         "weights: offline, and none of mobilenet_v3_small on this machine: fetch "
         f"{server.url}{HUB_PATH} on another one and give the file with --weights FILE"
     ]
 
 
-def test_auto_passes_over_files_of_other_models(tmp_path, monkeypatch):
+def test_auto_passes_over_files_of_other_models(tmp_path, monkeypatch, watcher):
     folder = tmp_path / "mine"
     folder.mkdir()
     other = build(build_spec("mobilenet_v2", width_mult=0.35)).state_dict()
@@ -323,21 +320,16 @@ def test_auto_passes_over_files_of_other_models(tmp_path, monkeypatch):
     )
     (folder / "notes.safetensors").write_text("no weights at all")
     monkeypatch.setenv("MOBILENS_WEIGHTS_DIR", str(folder))
-    said = []
-    assert auto_weights(SPEC, offline=True, say=said.append) is None
+    assert auto_weights(SPEC, offline=True, observer=watcher) is None
     # The damaged one is named; another model's is nothing to speak of.
-    assert said[0].startswith(f"weights: {folder / 'notes.safetensors'} is not a readable")
-    assert len(said) == 2
-    assert said[1].startswith("weights: offline")
+    damaged, offline = watcher.said
+    assert damaged.startswith(f"weights: {folder / 'notes.safetensors'} is not a readable")
+    assert offline.startswith("weights: offline")
 
 
-def test_progress_sees_the_whole_file(server, weights_file):
+def test_an_observer_sees_the_whole_file(server, weights_file, watcher):
     server.publish(HUB_PATH, weights_file)
-    seen = []
-
-    def progress(items, *, total, label):
-        seen.append((total, label))
-        yield from items
-
-    hub.fetch(HUB_ENTRY, progress=progress)
-    assert seen == [(-(-len(weights_file) // hub.CHUNK_BYTES), HUB_ENTRY.name)]
+    hub.fetch(HUB_ENTRY, observer=watcher)
+    pieces = -(-len(weights_file) // hub.CHUNK_BYTES)
+    assert watcher.bars == [(f"fetching {HUB_ENTRY.name}", pieces)]
+    assert b"".join(watcher.seen) == weights_file

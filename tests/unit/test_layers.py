@@ -25,7 +25,9 @@ SOURCE = Path(str(mobilens.__file__)).parent
 # what they need when they run.
 UPPER_HALF = (
     "api",
+    "atomic",
     "cli",
+    "cores",
     "data",
     "demo",
     "errors",

@@ -179,18 +179,11 @@ def test_a_third_part_is_looked_at_as_well(clean: Path):
     assert len(finding(report, "leak").items) == 24
 
 
-def test_progress_sees_every_file(clean: Path):
-    seen = []
-
-    def watch(items, *, total, label):
-        items = list(items)
-        assert len(items) == total
-        seen.append((label, total))
-        return items
-
-    check_splits(load_splits(clean), progress=watch)
-    assert seen[0] == ("read", 48)
-    assert ("compare", 1) in seen
+def test_an_observer_sees_every_file(clean: Path, watcher):
+    check_splits(load_splits(clean), observer=watcher)
+    assert watcher.bars[0] == ("read", 48)
+    assert ("compare", 1) in watcher.bars
+    assert len(watcher.seen) == sum(total for _, total in watcher.bars)
 
 
 def test_very_many_photos_are_not_compared(clean: Path, monkeypatch: pytest.MonkeyPatch):

@@ -101,7 +101,7 @@ def report_of(tmp_path, class_names=("cat", "dog", "eel"), **changes):
 def page_of(tmp_path, report):
     path = tmp_path / "report.html"
     write_report(path, report)
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob("*.tmp*"))
     return Page(path.read_text(encoding="utf-8"))
 
 

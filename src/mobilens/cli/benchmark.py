@@ -6,7 +6,8 @@ import argparse
 from typing import TYPE_CHECKING
 
 from mobilens.cli.arguments import positive_int, positive_ints
-from mobilens.cli.terminal import print_json, progress, table
+from mobilens.cli.terminal import print_json, table
+from mobilens.observer import TerminalObserver
 
 if TYPE_CHECKING:
     from mobilens.runtime.benchmark import BenchmarkReport
@@ -31,14 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print the table."""
-    from mobilens.runtime.benchmark import benchmark
+    from mobilens.api import benchmark
 
     report = benchmark(
-        list(dict.fromkeys(args.files)),
+        args.files,
         threads=args.threads,
         batches=args.batch,
         rounds=args.rounds,
-        progress=lambda turns: progress(turns, total=len(turns), label="benchmark"),
+        observer=TerminalObserver(),
     )
     if args.json:
         print_json(report.to_json())

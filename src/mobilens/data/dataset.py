@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mobilens.cores import usable_cores
 from mobilens.data.agreement import (
     require_known_classes,
     require_same_classes,
@@ -80,7 +81,7 @@ class Dataset:
         Returns:
             64 hexadecimal digits.
         """
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             contents = pool.map(_content_hash, (sample.path for sample in self.samples))
             rows = sorted(
                 (self.name_of(sample), self.class_names[sample.target], content)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import os
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mobilens.atomic import written
 from mobilens.data.dataset import Dataset
-from mobilens.errors import ExportError, ImageError, UsageError
+from mobilens.errors import BundleError, ExportError, ImageError, UsageError
 from mobilens.evaluation import Evaluation, dataset_name, evaluate
 from mobilens.exporting.onnx_graph import INPUT_NAME, build_onnx
 from mobilens.nn.checkpoint import Checkpoint
+from mobilens.observer import SILENT, Observer
 from mobilens.runtime.bundle import write_manifest
 from mobilens.runtime.manifest import (
     Accuracy,
@@ -31,12 +31,9 @@ from mobilens.runtime.predictor import BundlePredictor
 from mobilens.runtime.verify import verify_bundle
 from mobilens.tasks import build_trained, torch_task
 from mobilens.tasks.predictor import TorchPredictor
-from mobilens.vision.files import FileResult
 from mobilens.vision.image import load_prepared
 from mobilens.vision.predictor import Pixels
 from mobilens.vision.tasks import task_vision
-
-Progress = Callable[[Iterable[FileResult]], Iterable[FileResult]]
 
 # Float32 on another processor differs in the seventh digit; an answer of another net in the first.
 TOLERANCE = 1e-4
@@ -69,7 +66,7 @@ def export_checkpoint(
     dataset: Dataset | None,
     *,
     data_licence: str = "not stated",
-    progress: Progress | None = None,
+    observer: Observer = SILENT,
 ) -> Exported:
     """Write a model file, once its answers are the checkpoint's on every image.
 
@@ -78,10 +75,12 @@ def export_checkpoint(
         path: Where the file goes; it appears there whole and proven, or not at all.
         dataset: What to measure on; None writes a file whose accuracy is not stated.
         data_licence: Terms of the images that the model learnt from, for the manifest.
-        progress: Wraps the streams of results, to show how far it is.
+        observer: Is told of progress.
 
     Raises:
-        ExportError: An answer differs from the checkpoint's; nothing is written.
+        ExportError: An answer differs from the checkpoint's, or the new file does not verify;
+            nothing is written.
+        WeightsError: The checkpoint's tensors are not those of its model.
         UsageError: ``path`` is a folder.
     """
     if path.is_dir():
@@ -105,18 +104,17 @@ def export_checkpoint(
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     # The engine reads a real file, so the proof is of the very bytes that are then renamed.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    try:
+    with written(path) as temporary:
         temporary.write_bytes(write_manifest(graph, manifest))
-        proof = _prove(temporary, predictor, dataset, path, progress)
+        proof = _prove(temporary, predictor, dataset, path, observer)
         if proof.checkpoint is not None and proof.file is not None:
             main = torch_task(checkpoint.task.kind).main_score
             manifest = replace(manifest, accuracy=_accuracy(main, proof.checkpoint, proof.file))
             temporary.write_bytes(write_manifest(graph, manifest))
-        verify_bundle(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        try:
+            verify_bundle(temporary)
+        except BundleError as error:
+            raise ExportError(f"{error.given}; nothing was written") from None
     return proof
 
 
@@ -137,13 +135,14 @@ def _prove(
     predictor: TorchPredictor,
     dataset: Dataset | None,
     path: Path,
-    progress: Progress | None,
+    observer: Observer,
 ) -> Exported:
     """Measure checkpoint and file on the same images and compare every answer."""
     if dataset is None:
         return Exported(path, None, None, 0)
-    before = evaluate(predictor, dataset, progress=progress)
-    after = evaluate(BundlePredictor(file), dataset, progress=progress)
+    label = "proving the model file"
+    before = evaluate(predictor, dataset, observer=observer, label=label)
+    after = evaluate(BundlePredictor(file), dataset, observer=observer, label=label)
     vision = task_vision(predictor.task.kind)
     differing = [
         sample.path

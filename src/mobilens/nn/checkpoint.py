@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor, nn
 
+from mobilens.atomic import written
 from mobilens.errors import WeightsError
 from mobilens.spec.model import ModelSpec
 from mobilens.spec.task import TaskSpec
@@ -116,13 +116,9 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, 
     """
     # Memory formats are not part of a safetensors file.
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with written(path) as temporary:
         # Not save_file: its files are readable by their owner alone, whatever the umask.
         temporary.write_bytes(safetensors.torch.save(plain, metadata))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from mobilens.atomic import written
 from mobilens.data.lint.finding import SEVERITIES
 from mobilens.errors import ImageError, MissingExtraError
 from mobilens.evaluation import WrongAnswer, dataset_name
@@ -43,9 +44,8 @@ def write_report(path: str | Path, report: RunReport) -> None:
     """
     path = Path(path)
     page = _environment().get_template("report.html").render(_context(report))
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    with written(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
 def _environment() -> Environment:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from mobilens.errors import MobilensError
+from mobilens.observer import SILENT, Observer
 from mobilens.runtime.benchmark_worker import Sample
 from mobilens.runtime.bundle import read_bundle
 from mobilens.runtime.device import Device, this_device
@@ -105,7 +106,8 @@ def benchmark(
     rounds: int = 5,
     engine: str = DEFAULT_ENGINE,
     seconds: float = SECONDS_A_ROUND,
-    progress: Callable[[Sequence[Configuration]], Turns] = lambda turns: turns,
+    observer: Observer = SILENT,
+    label: str = "benchmark",
 ) -> BenchmarkReport:
     """Measure model files in every combination of threads and batch.
 
@@ -116,7 +118,8 @@ def benchmark(
         rounds: Fresh processes for each configuration.
         engine: Name of the engine.
         seconds: Time that each process measures for.
-        progress: Wraps the list of turns, to show how far it is.
+        observer: Is told of progress.
+        label: What the progress is called.
 
     Raises:
         BundleError: A file is no model file of mobilens, or was changed.
@@ -132,7 +135,8 @@ def benchmark(
         for batch in batches
     ]
     samples: dict[Configuration, list[Sample]] = {each: [] for each in configurations}
-    for turn in progress(_turns(configurations, rounds)):
+    turns = _turns(configurations, rounds)
+    for turn in observer.progress(turns, len(turns), label):
         samples[turn].append(_measure(turn, engine, seconds))
     return BenchmarkReport(
         device=this_device(),

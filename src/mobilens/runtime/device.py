@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from mobilens.cores import usable_cores
 
 CPU_INFO = Path("/proc/cpuinfo")
 # Boards with an ARM processor name themselves here and not in cpuinfo.
@@ -32,14 +33,7 @@ class Device:
 
 def this_device() -> Device:
     """Describe this machine."""
-    return Device(_cpu_name(), available_cores(), f"{platform.system()} {platform.machine()}")
-
-
-def available_cores() -> int:
-    """Count the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return Device(_cpu_name(), usable_cores(), f"{platform.system()} {platform.machine()}")
 
 
 def peak_memory_bytes() -> int | None:

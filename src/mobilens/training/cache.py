@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mobilens.cores import usable_cores
 from mobilens.data.dataset import Dataset, Sample
 from mobilens.errors import ImageError
-
-Progress = Callable[[Iterable[Sample], int, str], Iterable[Sample]]
+from mobilens.observer import SILENT, Observer
 
 # Above this, pixels live in a file that the system pages in and out.
 MEMORY_LIMIT = 4 * 2**30
@@ -69,18 +69,16 @@ def read_all(
     dataset: Dataset,
     decode: Callable[[Path], NDArray[np.uint8]],
     *,
-    progress: Progress | None = None,
+    observer: Observer = SILENT,
     label: str = "",
-    threads: int | None = None,
 ) -> PixelCache:
     """Decode a data set with threads; files that do not decode are left out and named.
 
     Args:
         dataset: What to read.
         decode: Path to pixels; it may raise ImageError.
-        progress: Wraps the samples to show how far it is.
+        observer: Is told of progress.
         label: What the progress is called.
-        threads: Decoders; one a core by default.
     """
     kept: list[Sample] = []
     skipped: list[Skipped] = []
@@ -92,10 +90,8 @@ def read_all(
         except ImageError as error:
             return error
 
-    samples: Iterable[Sample] = dataset.samples
-    if progress is not None:
-        samples = progress(samples, len(dataset.samples), label)
-    with ThreadPoolExecutor(threads) as pool:
+    samples = observer.progress(dataset.samples, len(dataset), label)
+    with ThreadPoolExecutor(usable_cores()) as pool:
         # Decoding runs ahead in chunks, so that pixels never pile up undecided.
         ordered = iter(samples)
         while chunk := list(itertools.islice(ordered, _LOOK_AHEAD)):

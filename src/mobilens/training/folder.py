@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
+from mobilens.atomic import remove_leftovers
 from mobilens.errors import DataError, UsageError
+from mobilens.training.log import LOG_FILE
 from mobilens.training.settings import SETTINGS_FILE, TrainSettings
 from mobilens.training.state import STATE_FILE
 
-# What a process that was killed while it wrote leaves beside its files.
-LEFTOVERS = (
-    ".best.safetensors.*.tmp",
-    ".last.safetensors.*.tmp",
-    ".log.csv.*.tmp",
-    ".recipe.json.*.tmp",
-    ".model.*.tmp.onnx",
-)
+# All that a run writes, from its settings to its report.
+FILES = (SETTINGS_FILE, LOG_FILE, STATE_FILE, "best.safetensors", "model.onnx", "report.html")
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files of a killed run, and nothing else."""
-    for file in itertools.chain.from_iterable(map(folder.glob, LEFTOVERS)):
-        file.unlink(missing_ok=True)
+def clear_leftovers(folder: Path) -> None:
+    """Remove what a run that was killed while it wrote left beside its files, and nothing else."""
+    for name in FILES:
+        remove_leftovers(folder / name)
 
 
 def free_folder(folder: Path) -> Path:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-import os
 from pathlib import Path
 from typing import Any
+
+from mobilens.atomic import written
 
 LOG_FILE = "log.csv"
 
@@ -22,11 +23,10 @@ class EpochLog:
     def __init__(self, folder: Path, history: list[dict[str, float]]) -> None:
         self._path = folder / LOG_FILE
         seconds = _seconds(self._path)
-        temporary = folder / f".{LOG_FILE}.{os.getpid()}.tmp"
-        temporary.write_text("", encoding="utf-8")
-        for row in history:
-            _append(temporary, row, seconds.get(int(row["epoch"]), ""))
-        temporary.replace(self._path)
+        with written(self._path) as temporary:
+            temporary.write_text("", encoding="utf-8")
+            for row in history:
+                _append(temporary, row, seconds.get(int(row["epoch"]), ""))
         self._board = _tensorboard_writer(folder, len(history) + 1)
 
     def write(self, row: dict[str, float], seconds: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from mobilens.tasks.normalise import Normalise
 from mobilens.training.augment import epoch_draws
 from mobilens.training.cache import PixelCache, Skipped, read_all
 from mobilens.training.distributed import World, joined_world, local_device
-from mobilens.training.folder import remove_leftovers
+from mobilens.training.folder import clear_leftovers
 from mobilens.training.frozen import freeze, train_mode
 from mobilens.training.head_start import train_head
 from mobilens.training.loop import EVAL_BATCH_SIZE, Fit, TrainData, batch_loss, fit, score
@@ -118,7 +118,7 @@ def run_training(settings: TrainSettings, folder: Path, observer: Observer) -> T
     folder.mkdir(parents=True, exist_ok=True)
     with joined_world(device) as world:
         if world.leads:
-            remove_leftovers(folder)
+            clear_leftovers(folder)
         else:
             observer = SilentObserver()
         return _run(settings, folder, observer, device, world)
@@ -249,16 +249,13 @@ def _new_start(settings: TrainSettings, num_classes: int, observer: Observer) ->
 def _find_weights(
     settings: TrainSettings, model: ModelSpec, observer: Observer
 ) -> PretrainedWeights | None:
-    def progress(items: Iterable[bytes], *, total: int, label: str) -> Iterable[bytes]:
-        return observer.progress(items, total, f"fetching {label}")
-
     if settings.weights == "none":
         observer.say("weights: none, training from scratch")
         return None
     offline = settings.offline
     if settings.weights != "auto":
-        return load_pretrained(settings.weights, model, offline=offline, progress=progress)
-    found = auto_weights(model, offline=offline, say=observer.say, progress=progress)
+        return load_pretrained(settings.weights, model, offline=offline, observer=observer)
+    found = auto_weights(model, offline=offline, observer=observer)
     if found is None:
         observer.say("weights: none could be had, training from scratch")
     return found
@@ -278,13 +275,13 @@ def _read(
     train = read_all(
         splits.train,
         lambda path: load_short_side(path, short_side, fill=preprocessing.fill),
-        progress=observer.progress,
+        observer=observer,
         label="reading training images",
     )
     val = read_all(
         splits.val,
         lambda path: load_prepared(path, preprocessing),
-        progress=observer.progress,
+        observer=observer,
         label="reading validation images",
     )
     skipped = train.skipped + val.skipped

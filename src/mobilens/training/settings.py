@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mobilens.atomic import written
 from mobilens.data.formats import located
 from mobilens.errors import DataError, SpecError
 from mobilens.spec import codec
@@ -131,9 +131,8 @@ class TrainSettings:
 
     def save(self, path: Path) -> None:
         """Write as JSON, to a temporary name first."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        with written(path) as temporary:
+            temporary.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> TrainSettings:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mobilens.atomic import written
 from mobilens.vision.predictor import Pixels
 
 INK = (24, 27, 31)
@@ -96,9 +97,8 @@ def _fit(image: Pixels, side: int) -> Image.Image:
 
 def save_png(path: Path, image: Pixels) -> None:
     """Write a PNG file, under a temporary name first."""
-    temporary = path.with_name(f".{path.name}.partial")
-    Image.fromarray(image).save(temporary, format="PNG")
-    temporary.replace(path)
+    with written(path) as temporary:
+        Image.fromarray(image).save(temporary, format="PNG")
 
 
 def _write(

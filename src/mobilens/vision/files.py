@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mobilens.cores import usable_cores
 from mobilens.errors import ImageError, UsageError
 from mobilens.spec.task import Preprocessing
 from mobilens.vision.image import load_prepared
@@ -63,7 +64,7 @@ def predict_files(
     Raises:
         UsageError: ``batch_size`` or ``threads`` is below 1.
     """
-    threads = _usable_cores() if threads is None else threads
+    threads = usable_cores() if threads is None else threads
     for name, value in (("batch_size", batch_size), ("threads", threads)):
         if value < 1:
             raise UsageError(f"{name} is {value}", expected="1 or more")
@@ -113,9 +114,3 @@ def _load(path: str, preprocessing: Preprocessing) -> _Loaded:
         return _Loaded(path, load_prepared(path, preprocessing), None)
     except ImageError as error:
         return _Loaded(path, None, error.given.removeprefix(f"{path}: "))
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

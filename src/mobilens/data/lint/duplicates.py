@@ -10,8 +10,8 @@ import numpy as np
 from mobilens.data.lint.finding import Finding, Item, counted
 from mobilens.data.lint.near import NearPair, find_near_pairs
 from mobilens.data.lint.photo import MAX_COMPARED, Photo
-from mobilens.data.lint.progress import Progress, silent
 from mobilens.data.listing import split_named
+from mobilens.observer import SILENT, Observer
 
 # Smaller pictures, such as digits of 8 x 8 pixels, look alike without being the same.
 MIN_NEAR_SIDE = 32
@@ -65,14 +65,14 @@ def find_exact_duplicates(photos: Sequence[Photo]) -> list[Finding]:
     return [finding for finding in found if finding.items]
 
 
-def find_near_duplicates(photos: Sequence[Photo], progress: Progress = silent) -> list[Finding]:
+def find_near_duplicates(photos: Sequence[Photo], observer: Observer = SILENT) -> list[Finding]:
     """Find pictures that were saved again, resized, toned, slightly cropped or mirrored.
 
     Files of the same content count once, and images under 32 pixels are not compared.
 
     Args:
         photos: All splits together.
-        progress: Wraps what is gone through, to show how far it is.
+        observer: Is told of progress.
     """
     if len(photos) > MAX_COMPARED:
         return [
@@ -92,7 +92,7 @@ def find_near_duplicates(photos: Sequence[Photo], progress: Progress = silent) -
     if not unique:
         return []
     shown, thumbnails = zip(*unique.values(), strict=True)
-    pairs = find_near_pairs(np.stack(thumbnails), progress)
+    pairs = find_near_pairs(np.stack(thumbnails), observer)
     return _near_findings(photos, [(shown[pair.first], shown[pair.second], pair) for pair in pairs])
 
 

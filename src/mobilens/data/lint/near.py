@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilens.data.lint.progress import Progress, silent
+from mobilens.observer import SILENT, Observer
 
 Thumbnails = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -53,12 +53,12 @@ class NearPair:
     is_mirrored: bool
 
 
-def find_near_pairs(thumbnails: Thumbnails, progress: Progress = silent) -> list[NearPair]:
+def find_near_pairs(thumbnails: Thumbnails, observer: Observer = SILENT) -> list[NearPair]:
     """Find pairs that show the same picture.
 
     Args:
         thumbnails: (N, 48, 48), luminance.
-        progress: Wraps what is gone through, to show how far it is.
+        observer: Is told of progress.
 
     Returns:
         The pairs, most similar first; of more than 5,000 candidates, those among the likeliest.
@@ -67,8 +67,8 @@ def find_near_pairs(thumbnails: Thumbnails, progress: Progress = silent) -> list
     pairs: dict[tuple[int, int], NearPair] = {}
     for is_mirrored in (False, True):
         others = _signatures(thumbnails[:, :, ::-1]) if is_mirrored else signatures
-        first, second = _candidates(signatures, others, progress)
-        for pair in _compared(thumbnails, first, second, is_mirrored, progress):
+        first, second = _candidates(signatures, others, observer)
+        for pair in _compared(thumbnails, first, second, is_mirrored, observer):
             known = pairs.get((pair.first, pair.second))
             if known is None or known.similarity < pair.similarity:
                 pairs[pair.first, pair.second] = pair
@@ -91,14 +91,14 @@ def _signatures(thumbnails: Thumbnails) -> Floats:
 
 
 def _candidates(
-    signatures: Floats, others: Floats, progress: Progress
+    signatures: Floats, others: Floats, observer: Observer
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Index arrays (first, second) of the likeliest pairs, with first < second."""
     rows = max(1, _SCORES_AT_ONCE // max(1, len(signatures)))
     first, second = np.zeros((2, 0), np.intp)
     score = np.zeros(0, np.float32)
     starts = range(0, len(signatures), rows)
-    for start in progress(starts, total=len(starts), label="compare"):
+    for start in observer.progress(starts, len(starts), "compare"):
         block = signatures[start : start + rows] @ others[start:].T
         above, right = np.nonzero(block > CANDIDATE_SIMILARITY)
         above, right = above[right > above], right[right > above]
@@ -116,10 +116,10 @@ def _compared(
     first: NDArray[np.intp],
     second: NDArray[np.intp],
     is_mirrored: bool,
-    progress: Progress,
+    observer: Observer,
 ) -> Iterator[NearPair]:
     starts = range(0, len(first), _PAIRS_AT_ONCE)
-    for start in progress(starts, total=len(starts), label="look closely"):
+    for start in observer.progress(starts, len(starts), "look closely"):
         left, right = (index[start : start + _PAIRS_AT_ONCE] for index in (first, second))
         turned = thumbnails[right][:, :, ::-1] if is_mirrored else thumbnails[right]
         similarity = aligned_similarity(thumbnails[left], turned)

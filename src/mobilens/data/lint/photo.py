@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mobilens.cores import usable_cores
 from mobilens.data.dataset import Dataset
 from mobilens.data.files import common_folder
 from mobilens.data.names import relative_name
@@ -68,7 +68,7 @@ def look_at(datasets: Sequence[Dataset]) -> Iterator[Photo]:
     """
     root = common_folder(dataset.root for dataset in datasets)
     keeps_thumbnails = sum(map(len, datasets)) <= MAX_COMPARED
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(usable_cores())
     try:
         yield from pool.map(
             lambda job: _look(*job),

@@ -18,8 +18,8 @@ from mobilens.data.lint.duplicates import find_exact_duplicates, find_near_dupli
 from mobilens.data.lint.finding import SEVERITIES, Finding, Severity
 from mobilens.data.lint.looks import find_odd_looks
 from mobilens.data.lint.photo import Photo, look_at
-from mobilens.data.lint.progress import Progress, silent
 from mobilens.data.lint.unreadable import find_unreadable
+from mobilens.observer import SILENT, Observer
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,15 @@ class LintReport:
         }
 
 
-def check_splits(splits: DataSplits, *, progress: Progress = silent) -> LintReport:
+def check_splits(splits: DataSplits, *, observer: Observer = SILENT) -> LintReport:
     """Read and decode every file once, and look for what would spoil a result.
 
     Args:
         splits: The data, as ``load_splits`` gives it.
-        progress: Wraps what is gone through, to show how far it is.
+        observer: Is told of progress.
     """
     datasets = [part for part in (splits.train, splits.val, splits.test) if part is not None]
-    photos = list(progress(look_at(datasets), total=sum(map(len, datasets)), label="read"))
+    photos = list(observer.progress(look_at(datasets), sum(map(len, datasets)), "read"))
     counts = {dataset.split: _readable_counts(dataset, photos) for dataset in datasets}
     sides = [min(photo.size) for photo in photos if photo.is_readable]
     return LintReport(
@@ -84,7 +84,7 @@ def check_splits(splits: DataSplits, *, progress: Progress = silent) -> LintRepo
             [
                 *find_unreadable(photos),
                 *find_exact_duplicates(photos),
-                *find_near_duplicates(photos, progress),
+                *find_near_duplicates(photos, observer),
                 *find_small_classes(counts["train"], counts["val"]),
                 *find_similar_names(counts["train"]),
                 *find_odd_looks(photos),

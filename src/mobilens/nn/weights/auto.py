@@ -7,15 +7,14 @@ from collections.abc import Callable
 from mobilens.errors import MobilensError, OfflineError, WeightsError
 from mobilens.nn.weights.files import READERS, read_tensors
 from mobilens.nn.weights.hub import (
-    Progress,
     address,
     find_local,
     is_offline,
-    silent,
     weights_folder,
 )
 from mobilens.nn.weights.pretrained import PretrainedWeights, fit_file, load_entry
 from mobilens.nn.weights.registry import list_weights
+from mobilens.observer import SILENT, Observer
 from mobilens.spec.model import ModelSpec
 
 
@@ -23,8 +22,7 @@ def auto_weights(
     model: ModelSpec,
     *,
     offline: bool = False,
-    say: Callable[[str], None] = lambda _: None,
-    progress: Progress = silent,
+    observer: Observer = SILENT,
 ) -> PretrainedWeights | None:
     """Find the best known weights for a model.
 
@@ -34,13 +32,12 @@ def auto_weights(
     Args:
         model: The model that they shall fill.
         offline: Use no network; the environment may say so too.
-        say: Is told in one line each time something was tried in vain.
-        progress: Wraps the pieces of a download.
+        observer: Is told of progress, and in one line of each attempt that failed.
 
     Returns:
         Fitted weights, or None where there are none: train from scratch.
     """
-    own = _from_folder(model, say)
+    own = _from_folder(model, observer.say)
     if own is not None:
         return own
     entries = [entry for entry in list_weights(model.name) if entry.fits(model)]
@@ -49,14 +46,14 @@ def auto_weights(
         if not reachable and find_local(entry) is None:
             continue
         try:
-            return load_entry(entry, model, offline=offline, progress=progress)
+            return load_entry(entry, model, offline=offline, observer=observer)
         except OfflineError as error:
             reachable = False
-            say(f"weights: {error.given}")
+            observer.say(f"weights: {error.given}")
         except WeightsError as error:
-            say(f"weights: {error.given}")
+            observer.say(f"weights: {error.given}")
     if entries and is_offline(offline):
-        say(
+        observer.say(
             f"weights: offline, and none of {model.name} on this machine: fetch "
             f"{address(entries[0])} on another one and give the file with --weights FILE"
         )

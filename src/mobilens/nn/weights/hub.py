@@ -23,14 +23,15 @@ import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from email.message import Message
 from pathlib import Path
-from typing import Protocol
 
+from mobilens.atomic import written
 from mobilens.errors import OfflineError, WeightsError
 from mobilens.nn.weights.files import READERS
 from mobilens.nn.weights.registry import Entry
+from mobilens.observer import SILENT, Observer
 
 CONNECT_SECONDS = 5.0
 STALL_SECONDS = 20.0
@@ -44,20 +45,6 @@ NETWORK_ERRORS = (
     TimeoutError,
     ssl.SSLError,
 )
-
-
-class Progress(Protocol):
-    """Passes items on and shows how far it is, as ``cli.terminal.progress`` does."""
-
-    def __call__(self, items: Iterable[bytes], *, total: int, label: str) -> Iterable[bytes]:
-        """Pass items on."""
-        ...
-
-
-def silent(items: Iterable[bytes], *, total: int, label: str) -> Iterable[bytes]:
-    """Pass items on without a word."""
-    del total, label
-    return items
 
 
 def is_offline(asked: bool = False) -> bool:
@@ -108,13 +95,13 @@ def find_local(entry: Entry) -> Path | None:
     return next((path for path in _foreign_copies(entry) if _is_sound(path)), None)
 
 
-def fetch(entry: Entry, *, offline: bool = False, progress: Progress = silent) -> Path:
+def fetch(entry: Entry, *, offline: bool = False, observer: Observer = SILENT) -> Path:
     """Find an entry's file on this machine, or fetch it.
 
     Args:
         entry: What to fetch.
         offline: Use no network; the environment may say so too.
-        progress: Wraps the downloaded pieces.
+        observer: Is told of progress.
 
     Raises:
         OfflineError: It is not here, and the network is switched off or does not answer.
@@ -133,7 +120,7 @@ def fetch(entry: Entry, *, offline: bool = False, progress: Progress = silent) -
         else:
             digest = _digest_in_name(Path(entry.file))
             target = cache_folder() / f"{entry.name}-{digest}.pth"
-        _download(url, target, digest, entry.name, progress)
+        _download(url, target, digest, entry.name, observer)
     except urllib.error.HTTPError as error:
         raise WeightsError(
             f"{entry.name} cannot be fetched: {url} answered {error.code}",
@@ -237,19 +224,18 @@ def _head(opener: urllib.request.OpenerDirector, url: str) -> tuple[Message, boo
             return error.headers, True
 
 
-def _download(url: str, target: Path, digest: str, label: str, progress: Progress) -> None:
+def _download(url: str, target: Path, digest: str, name: str, observer: Observer) -> None:
     """Write to a temporary name in the same folder; rename only what has the right hash."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     found = hashlib.sha256()
-    try:
+    with written(target) as temporary:
         with (
             urllib.request.urlopen(_request(url, "GET"), timeout=STALL_SECONDS) as response,
             temporary.open("wb") as file,
         ):
             length = int(response.headers.get("Content-Length") or 0)
             pieces = iter(lambda: response.read(CHUNK_BYTES), b"")
-            for piece in progress(pieces, total=-(-length // CHUNK_BYTES), label=label):
+            for piece in observer.progress(pieces, -(-length // CHUNK_BYTES), f"fetching {name}"):
                 found.update(piece)
                 file.write(piece)
         if not found.hexdigest().startswith(digest):
@@ -258,9 +244,6 @@ def _download(url: str, target: Path, digest: str, label: str, progress: Progres
                 expected=f"{digest[:16]}{'...' if len(digest) > 16 else ''}",
                 remedy="try again; where it stays so, another network or --weights FILE",
             )
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _request(url: str, method: str) -> urllib.request.Request:

@@ -12,10 +12,11 @@ from mobilens.errors import WeightsError
 from mobilens.nn.checkpoint import METADATA_KEY, Checkpoint
 from mobilens.nn.weights.convert import convert, described, detect_layout, options
 from mobilens.nn.weights.files import READERS, read_tensors
-from mobilens.nn.weights.hub import Progress, fetch, silent
+from mobilens.nn.weights.hub import fetch
 from mobilens.nn.weights.identify import remedy
 from mobilens.nn.weights.layouts import OWN, TIMM, TIMM_TF, Layout
 from mobilens.nn.weights.registry import Entry, entry_of_file, find_entry
+from mobilens.observer import SILENT, Observer
 from mobilens.spec.model import ModelSpec
 from mobilens.spec.task import Preprocessing
 
@@ -52,7 +53,7 @@ def load_pretrained(
     model: ModelSpec,
     *,
     offline: bool = False,
-    progress: Progress = silent,
+    observer: Observer = SILENT,
 ) -> PretrainedWeights:
     """Load weights and fit them to a model.
 
@@ -61,7 +62,7 @@ def load_pretrained(
         model: The model that they shall fill. Another number of classes leaves the classifier
             fresh; another number of input channels fits the stem (see ``convert``).
         offline: Use no network; the environment may say so too.
-        progress: Wraps the pieces of a download.
+        observer: Is told of progress.
 
     Raises:
         UnknownNameError: Neither a name nor a file.
@@ -71,11 +72,11 @@ def load_pretrained(
     path = Path(source).expanduser()
     if path.is_file() or path.suffix in (".safetensors", *READERS) or len(path.parts) > 1:
         return load_file(path, model, identify=True)
-    return load_entry(find_entry(str(source)), model, offline=offline, progress=progress)
+    return load_entry(find_entry(str(source)), model, offline=offline, observer=observer)
 
 
 def load_entry(
-    entry: Entry, model: ModelSpec, *, offline: bool = False, progress: Progress = silent
+    entry: Entry, model: ModelSpec, *, offline: bool = False, observer: Observer = SILENT
 ) -> PretrainedWeights:
     """Load published weights, fetching them if need be; arguments as in ``load_pretrained``.
 
@@ -89,7 +90,7 @@ def load_entry(
             expected=described(model),
             remedy=options(entry.model, entry.width_mult, "paper", model),
         )
-    path = fetch(entry, offline=offline, progress=progress)
+    path = fetch(entry, offline=offline, observer=observer)
     return replace(load_file(path, model, entry), name=entry.name)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
+from mobilens.cores import usable_cores
 from mobilens.errors import BundleError
-from mobilens.runtime.device import available_cores
 from mobilens.vision.predictor import Pixels, RawOutputs
 
 # ONNX Runtime's errors have no common base.
@@ -48,7 +48,7 @@ class OnnxRuntimeEngine:
         options = onnxruntime.SessionOptions()
         # A number of its own: left to itself the runtime counts and pins all cores of the machine,
         # those that a container may not use too.
-        options.intra_op_num_threads = threads or available_cores()
+        options.intra_op_num_threads = threads or usable_cores()
         # Idle threads that spin take the cores from decoding.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL

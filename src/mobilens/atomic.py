@@ -1,0 +1,29 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """Give a name to write to, in the same folder; at the end of the block it becomes ``path``.
+
+    An exception in the block leaves nothing behind, and what was at ``path`` as it was.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed while they wrote ``path`` left beside it."""
+    for file in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp{path.suffix}"):
+        file.unlink(missing_ok=True)
