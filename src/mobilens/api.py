@@ -51,6 +51,7 @@ def train(
     minutes: float | None = None,
     strict: bool = False,
     offline: bool = False,
+    data_licence: str = "",
     out: str | Path | None = None,
     observer: Observer = SILENT,
 ) -> Delivered:
@@ -63,7 +64,8 @@ def train(
         width_rule: ``"paper"`` or ``"torchvision"``; they differ for V3 only.
         resolution: Input side, pixels; the paper's by default.
         weights: ``"auto"``, ``"none"``, a name or a file.
-        recipe: Name, ``recipe.json`` of another run, or a ``Recipe``; by default ``"transfer"``
+        recipe: Name, ``recipe.json`` of another run (its recipe alone counts, not its other
+            settings), or a ``Recipe``; by default ``"transfer"``
             with weights, ``"transfer_v3_small"`` for that net, and ``"scratch"`` without.
         epochs: In place of the recipe's; likewise the next two.
         batch_size: Images a step.
@@ -73,6 +75,7 @@ def train(
         minutes: Cuts the epochs to fit into this time.
         strict: Whether a file that does not decode is an error, instead of being skipped.
         offline: Use no network for weights.
+        data_licence: Terms of the photos, in words, for the model file.
         out: Folder for the results; a new one in ``runs`` by default.
         observer: Is told of progress, such as ``mobilens.TerminalObserver()``.
 
@@ -107,6 +110,7 @@ def train(
         minutes=minutes,
         strict=strict,
         offline=offline,
+        data_licence=data_licence,
         directory=str(Path.cwd()),
     )
     folder = run_folder(out, source[0], model)
@@ -138,8 +142,10 @@ def load(path: str | Path, *, threads: int | None = None) -> Model:
         threads: Threads for one answer and for decoding; every core by default.
 
     Raises:
-        BundleError: The file is neither, or cannot be trusted.
+        BundleError: It is no model file, or cannot be trusted.
+        WeightsError: It is called a checkpoint and is none.
         MissingExtraError: A checkpoint, and torch is not installed.
+        UsageError: ``threads`` is below 1.
     """
     return Model(path, threads=threads)
 
@@ -201,9 +207,11 @@ def export(
 
     Raises:
         MissingExtraError: The [train] extra is not installed.
-        WeightsError: The file is no checkpoint.
+        WeightsError: The file is no checkpoint, or its tensors are not those of its model.
         DataError: The data cannot be used, or is not where it was.
-        ExportError: An answer differs from the checkpoint's; nothing is written.
+        UsageError: ``out`` is a folder, or the checkpoint does not say what it was trained with.
+        ExportError: An answer differs from the checkpoint's, or the new file does not verify;
+            nothing is written.
     """
     require_train_extra("exporting")
     from mobilens.exporting.bundle import export_checkpoint

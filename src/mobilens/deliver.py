@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mobilens.data.lint import Finding, check_splits
-from mobilens.evaluation import Evaluation, SkippedFile, label_suspects
+from mobilens.evaluation import Evaluation, label_suspects
 from mobilens.exporting.bundle import Exported, export_checkpoint
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.observer import Observer
@@ -124,17 +124,24 @@ def _report(
         ),
         findings=_findings(result, evaluation, observer),
         data_notes=result.splits.notes,
-        skipped=tuple(SkippedFile(str(item.path), item.reason) for item in result.skipped),
+        skipped=result.skipped,
         latency=latency,
-        licences=(("Weights that training began with", result.weights_licence or "own"),)
-        if result.weights
-        else (),
+        licences=_licences(result),
         seconds=result.seconds,
         blend=blend,
         cycles=result.settings.recipe.cycles,
         device=f"{timings.device.cpu}, {timings.device.cores} cores, {timings.device.system}",
         versions={"python": platform.python_version()} | versions,
     )
+
+
+def _licences(result: TrainResult) -> tuple[tuple[str, str], ...]:
+    weights = result.weights_licence or "own" if result.weights else ""
+    stated = {
+        "Weights that training began with": weights,
+        "Photos": result.settings.data_licence,
+    }
+    return tuple((what, licence) for what, licence in stated.items() if licence)
 
 
 def _findings(

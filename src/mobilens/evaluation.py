@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mobilens.data.dataset import Dataset, Sample
+from mobilens.data.dataset import Dataset, Sample, SkippedFile
 from mobilens.data.lint import Finding, find_mislabelled
 from mobilens.data.listing import split_named
 from mobilens.errors import DataError, UsageError
@@ -19,19 +19,6 @@ from mobilens.vision.predictor import Predictor
 from mobilens.vision.tasks import Mistake, Prediction, Scores, task_vision
 
 LISTED_MISTAKES = 25
-
-
-@dataclass(frozen=True)
-class SkippedFile:
-    """A file that could not be answered.
-
-    Attributes:
-        path: Its name within the data set.
-        reason: Why.
-    """
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)

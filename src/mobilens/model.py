@@ -30,8 +30,10 @@ def open_predictor(path: str | Path, threads: int | None = None) -> Predictor:
         threads: Threads that one answer may use; the engine's choice by default.
 
     Raises:
-        BundleError: The file is neither, or cannot be trusted.
+        BundleError: It is no model file, or cannot be trusted.
+        WeightsError: It is called a checkpoint and is none.
         MissingExtraError: A checkpoint, and torch is not installed.
+        UsageError: ``threads`` is below 1.
     """
     if Path(path).suffix.lower() == ".safetensors":
         return _open_checkpoint(Path(path), threads)
@@ -50,6 +52,8 @@ def _open_checkpoint(path: Path, threads: int | None) -> Predictor:
     from mobilens.tasks.predictor import load_torch_predictor
 
     if threads is not None:
+        if threads < 1:
+            raise UsageError(f"threads is {threads}", expected="1 or more")
         torch.set_num_threads(threads)
     return load_torch_predictor(path)
 
@@ -70,8 +74,10 @@ class Model:
             threads: Threads for one answer and for decoding; every core by default.
 
         Raises:
-            BundleError: The file is neither, or cannot be trusted.
+            BundleError: It is no model file, or cannot be trusted.
+            WeightsError: It is called a checkpoint and is none.
             MissingExtraError: A checkpoint, and torch is not installed.
+            UsageError: ``threads`` is below 1.
         """
         self.path = Path(path)
         self.predictor = open_predictor(path, threads)

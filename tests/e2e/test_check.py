@@ -63,6 +63,15 @@ def test_problems_give_exit_code_1_and_examples(photos: Path, capsys: pytest.Cap
     assert "Nothing found" not in out
 
 
+def test_data_that_cannot_be_used_is_json_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["check", "--json", str(tmp_path)]) == 1
+    printed = capsys.readouterr()
+    value = json.loads(printed.out)
+    assert value["data"] == str(tmp_path)
+    assert value["error"].startswith(f"{tmp_path} holds no images")
+    assert printed.err == ""
+
+
 def test_json_lists_all(photos: Path, capsys: pytest.CaptureFixture[str]):
     for index in range(9):
         (photos / "dark" / f"bad{index}.jpg").write_bytes(b"no picture")

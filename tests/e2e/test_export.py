@@ -300,8 +300,9 @@ def test_a_file_whose_golden_answers_differ_is_not_written(saved, tmp_path, monk
             return {name: np.roll(values, 1, axis=1) for name, values in outputs.items()}
 
     monkeypatch.setattr(bundle, "TorchPredictor", Wrong)
-    code, _ = refused([saved, "--no-data", "--out", tmp_path / "model.onnx"], capsys)
+    code, err = refused([saved, "--no-data", "--out", tmp_path / "model.onnx"], capsys)
     assert code == 1
+    assert err.endswith("; nothing was written\n")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -254,7 +254,8 @@ def test_strict_ends_at_a_broken_file(photos, tmp_path):
     with pytest.raises(DataError) as error:
         run_training(small(data, gentle(1), strict=True), tmp_path / "run", Listener())
     assert str(error.value) == (
-        f"1 images do not decode, the first is {data / 'red' / 'broken.jpg'}\n"
+        f"1 images do not decode, the first is {data / 'red' / 'broken.jpg'}: "
+        "the file is damaged or cut short (Truncated File Read)\n"
         "  try: mend or remove them, or train without --strict"
     )
 

@@ -39,8 +39,8 @@ def test_images_come_in_the_order_of_the_samples():
 def test_what_does_not_decode_is_named_with_its_reason():
     got = read_all(dataset(12), decode)
     assert [(item.path, item.reason) for item in got.skipped] == [
-        (Path("3.png"), "3.png is broken"),
-        (Path("10.png"), "10.png is broken"),
+        ("3.png", "3.png is broken"),
+        ("10.png", "10.png is broken"),
     ]
     assert got.dataset.class_counts() == {"a": 5, "b": 5}
 

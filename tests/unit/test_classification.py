@@ -99,12 +99,6 @@ def test_outputs_that_do_not_fit_are_refused(outputs, words):
     assert "expected: " in str(refused.value)
 
 
-def test_stacked_probabilities_keep_their_order():
-    rows = np.array([[0.5, 0.25, 0.25], [0, 1, 0]], dtype=np.float32)
-    predictions = decode({"probabilities": rows}, task())
-    assert np.array_equal(classification.stack_probabilities(predictions), rows)
-
-
 # --- scores ---------------------------------------------------------------------------------
 
 

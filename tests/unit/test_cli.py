@@ -1,8 +1,11 @@
 """The command line's own words for what ends a verb."""
 
+from pathlib import Path
+
 import pytest
 
 from mobilens.cli import main, verify
+from mobilens.errors import InterruptedRunError
 
 
 def test_ctrl_c_while_a_library_is_imported_is_a_stop(
@@ -26,3 +29,26 @@ def test_another_import_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(verify, "run", run)
     with pytest.raises(ImportError, match="no such name"):
         main(["verify", "model.onnx"])
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_ctrl_c_offers_to_go_on_where_there_is_something_to_go_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    from mobilens.cli.train import run_and_deliver
+    from mobilens.training.settings import TrainSettings
+
+    settings = TrainSettings(("photos",))
+
+    def stop(*_: object) -> None:
+        if begun:
+            settings.save(tmp_path / "recipe.json")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mobilens.training.run.run_training", stop)
+    with pytest.raises(InterruptedRunError if begun else KeyboardInterrupt) as caught:
+        run_and_deliver(settings, tmp_path)
+    if begun:
+        assert str(caught.value) == (
+            f"stopped; {tmp_path} holds what is done\n  try: mobilens train --resume {tmp_path}"
+        )

@@ -10,7 +10,6 @@ from mobilens.data.dataset import load_split
 from mobilens.errors import DataError
 from mobilens.evaluation import dataset_name, evaluate
 from mobilens.spec.task import Preprocessing, TaskSpec
-from mobilens.vision.classification import stack_probabilities
 
 COLOURS = {"blue": (20, 20, 220), "green": (20, 220, 20), "red": (220, 20, 20)}
 
@@ -99,7 +98,7 @@ def test_mistakes_come_worst_first(tmp_path):
 def test_every_answer_stays_at_hand(colours):
     predictor = ColourPredictor()
     evaluation = evaluate(predictor, load_split(colours), threads=1)
-    probabilities = stack_probabilities(evaluation.predictions)
+    probabilities = np.stack([one.probabilities for one in evaluation.predictions])
     assert probabilities.shape == (7, 3)
     assert probabilities.argmax(axis=1).tolist() == [0, 0, 2, 1, 1, 2, 2]
 

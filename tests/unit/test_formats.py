@@ -239,6 +239,12 @@ def test_absolute_patterns_name_files_alike(animals: Path):
     assert labels(read_source(f"{animals}/*/*.*")) == labels(read_source("*/*.*"))
 
 
+def test_folders_in_a_list_say_what_is_not_read(animals: Path):
+    touch(animals, "cats/9.heic", "dogs/8.HEIC", "dogs/big/7.mp4")
+    listing = read_source([str(animals / "cats"), str(animals / "dogs")])
+    assert listing.notes == ("files of kinds that are not read: 2 .heic, 1 .mp4",)
+
+
 @pytest.mark.usefixtures("animals")
 def test_patterns_do_not_follow_loops(animals: Path):
     (animals / "dogs/loop").symlink_to(animals / "dogs")

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mobilens.data.dataset import Dataset, Sample
+from mobilens.data.dataset import Dataset, Sample, SkippedFile
 from mobilens.data.lint.finding import Finding, Item
 from mobilens.errors import MissingExtraError
-from mobilens.evaluation import Evaluation, SkippedFile, WrongAnswer
+from mobilens.evaluation import Evaluation, WrongAnswer
 from mobilens.report import Epoch, LatencyRow, ModelFile, RunReport, write_report
 from mobilens.report.charts import Series, line_chart, reliability_diagram, ticks
 from mobilens.report.confusion import MOST_SHOWN, confusion_table

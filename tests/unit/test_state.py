@@ -8,7 +8,7 @@ import torch
 
 from mobilens.errors import WeightsError
 from mobilens.nn.backbone import build
-from mobilens.nn.checkpoint import save_tensors
+from mobilens.nn.checkpoint import load_tensors, save_tensors
 from mobilens.spec.zoo import build_spec
 from mobilens.training.optim import WeightAverage, build_optimizer
 from mobilens.training.recipe import Recipe
@@ -159,6 +159,31 @@ def test_the_state_of_another_model_is_refused(tmp_path):
         {"mobilens_state": json.dumps(vars(Progress()) | {"cycles": 0})},
     )
     with pytest.raises(WeightsError, match="is the state of another model"):
+        Training("sgd").load(tmp_path)
+
+
+@pytest.mark.parametrize("lost", ["average.", "origin.", "optimizer.0."])
+def test_a_state_that_lacks_a_part_is_refused(tmp_path, lost):
+    training = Training("adamw")
+    training.step()
+    training.save(tmp_path)
+    path = tmp_path / "last.safetensors"
+    tensors, metadata = load_tensors(path)
+    key = next(key for key in tensors if key.startswith(lost))
+    others = {name: tensor for name, tensor in tensors.items() if name != key}
+    if lost == "optimizer.0.":
+        others = {**others, "optimizer.99999.exp_avg": tensors[key]}
+    save_tensors(others, path, metadata)
+    with pytest.raises(WeightsError, match="is the state of another model"):
+        Training("adamw").load(tmp_path)
+
+
+def test_a_state_with_a_strange_part_is_refused(tmp_path):
+    values = json.dumps(vars(Progress()) | {"cycles": 0})
+    save_tensors(
+        {"moment.a": torch.zeros(1)}, tmp_path / "last.safetensors", {"mobilens_state": values}
+    )
+    with pytest.raises(WeightsError, match="is not the state of a training run"):
         Training("sgd").load(tmp_path)
 
 

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from mobilens.cli.terminal import print_json, table
+from mobilens.errors import DataError
 from mobilens.observer import TerminalObserver
 
 if TYPE_CHECKING:
@@ -28,18 +29,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", metavar="FILE", help="model file or checkpoint that looks for wrong labels"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, with every case")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON, with every case, or with error"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Check and print; the exit code is 1 if something would spoil a result."""
     from mobilens.api import check
 
-    report = check(args.data, model=args.model, observer=TerminalObserver())
+    name = " ".join(args.data)
+    try:
+        report = check(args.data, model=args.model, observer=TerminalObserver())
+    except DataError as error:
+        if not args.json:
+            raise
+        print_json({"data": name, "error": str(error)})
+        return 1
     if args.json:
-        print_json({"data": " ".join(args.data)} | report.to_json())
+        print_json({"data": name} | report.to_json())
     else:
-        print(_text(" ".join(args.data), report))
+        print(_text(name, report))
     return 1 if report.has_problems else 0
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mobilens.cli.terminal import say, table
-from mobilens.observer import TerminalObserver
 
 if TYPE_CHECKING:
     from mobilens.training.recipe import Recipe
@@ -28,10 +27,9 @@ def run(args: argparse.Namespace) -> int:
     from mobilens.extras import require_train_extra
 
     require_train_extra("the demo")
-    from mobilens.deliver import deliver
+    from mobilens.cli.train import run_and_deliver
     from mobilens.demo import write_photos
     from mobilens.runtime.verify import verify_bundle
-    from mobilens.training.run import run_training
     from mobilens.training.settings import TrainSettings
 
     started = time.monotonic()
@@ -46,15 +44,16 @@ def run(args: argparse.Namespace) -> int:
         resolution=64,
         weights="none",
         command=shlex.join(["mobilens", *args.words]),
+        directory=str(Path.cwd()),
     )
-    observer = TerminalObserver()
-    delivered = deliver(run_training(settings, folder, observer), observer)
+    delivered = run_and_deliver(settings, folder)
+    assert delivered is not None
     verify_bundle(delivered.file)
     say(f"verified {delivered.file}: {delivered.file.stat().st_size / 1e6:.1f} MB")
     print(_answers(delivered.file, photos))
     print(
         f"\ntop-1 {delivered.evaluation.scores.main.percent()} % on "
-        f"{delivered.evaluation.num_images} digits it has not seen, "
+        f"{delivered.evaluation.num_images} digits that it did not learn from, "
         f"{time.monotonic() - started:.0f} s in all\n"
         f"report: {delivered.report}\n\n"
         "the same for your photos, one folder for each class:\n"

@@ -6,7 +6,7 @@ import argparse
 
 from mobilens.cli.terminal import print_json, table
 from mobilens.spec.cost import Cost, RowCost, Shape, weight_bytes
-from mobilens.spec.model import ModelSpec
+from mobilens.spec.model import WIDTH_RULES, ModelSpec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--width-rule",
         default="paper",
-        choices=("paper", "torchvision"),
+        choices=WIDTH_RULES,
         help="how V3's channels are rounded; up to width 1 slim, Keras and timm agree on 'paper'",
     )
     parser.add_argument("--classes", type=int, default=1000, metavar="N", help="number of classes")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mobilens.cli.arguments import positive_float, positive_int
 from mobilens.cli.terminal import print_json
 from mobilens.observer import TerminalObserver
+from mobilens.spec.model import WIDTH_RULES
 
 if TYPE_CHECKING:
     from mobilens.deliver import Delivered
@@ -57,9 +58,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--width", type=positive_float, metavar="W", help="width multiplier (default: 1)"
     )
-    group.add_argument(
-        "--width-rule", choices=("paper", "torchvision"), help="rounding of V3 (default: paper)"
-    )
+    group.add_argument("--width-rule", choices=WIDTH_RULES, help="rounding of V3 (default: paper)")
     group.add_argument(
         "--resolution", type=positive_int, metavar="R", help="input side (default: the paper's)"
     )
@@ -83,6 +82,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--device", metavar="NAME", help="cpu, cuda, mps (default: auto, which prefers a GPU)"
     )
+    group.add_argument(
+        "--data-licence", metavar="TEXT", help="terms of the photos, for the model file"
+    )
     group.add_argument("--offline", action="store_true", help="use no network for weights")
     group.add_argument(
         "--strict", action="store_true", help="end when a file does not decode, instead of skipping"
@@ -94,26 +96,38 @@ def run(args: argparse.Namespace) -> int:
     from mobilens.extras import require_train_extra
 
     require_train_extra("training")
-    from mobilens.deliver import deliver
-    from mobilens.errors import InterruptedRunError
-    from mobilens.training.run import run_training
-
     settings, folder = _resumed(args) if args.resume else _fresh(args)
-    observer = TerminalObserver()
-    try:
-        result = run_training(settings, folder, observer)
-        if not result.leads:
-            return 0
-        delivered = deliver(result, observer)
-    except KeyboardInterrupt:
-        raise InterruptedRunError(
-            f"stopped; {folder} holds what is done", remedy=f"mobilens train --resume {folder}"
-        ) from None
+    delivered = run_and_deliver(settings, folder)
+    if delivered is None:
+        return 0
     if args.json:
         print_json(_json(delivered))
     else:
         print(_text(delivered))
     return 0
+
+
+def run_and_deliver(settings: TrainSettings, folder: Path) -> Delivered | None:
+    """Train and deliver; None in a process that only helps another.
+
+    Raises:
+        InterruptedRunError: Ctrl-C; the run can be gone on with.
+    """
+    from mobilens.deliver import deliver
+    from mobilens.errors import InterruptedRunError
+    from mobilens.training.run import run_training
+    from mobilens.training.settings import SETTINGS_FILE
+
+    observer = TerminalObserver()
+    try:
+        result = run_training(settings, folder, observer)
+        return deliver(result, observer) if result.leads else None
+    except KeyboardInterrupt:
+        if not (folder / SETTINGS_FILE).is_file():
+            raise
+        raise InterruptedRunError(
+            f"stopped; {folder} holds what is done", remedy=f"mobilens train --resume {folder}"
+        ) from None
 
 
 def _fresh(args: argparse.Namespace) -> tuple[TrainSettings, Path]:

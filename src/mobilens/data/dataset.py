@@ -40,6 +40,19 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class SkippedFile:
+    """A file that could not be answered.
+
+    Attributes:
+        path: Its name within the data set.
+        reason: Why.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Samples of one split.
 

@@ -62,6 +62,11 @@ def find_images(folder: Path, *, recursive: bool = True) -> Found:
     return found
 
 
+def kinds(unread: Counter[str]) -> str:
+    """Name pictures of kinds that are not read: ``"3 .heic, 1 .psd"``."""
+    return ", ".join(f"{count} {suffix}" for suffix, count in sorted(unread.items()))
+
+
 def visible_folders(folder: Path) -> list[Path]:
     """Folders in a folder that are not hidden, in the order of their names' characters."""
     with os.scandir(folder) as entries:

@@ -65,7 +65,6 @@ def export_checkpoint(
     path: Path,
     dataset: Dataset | None,
     *,
-    data_licence: str = "not stated",
     observer: Observer = SILENT,
 ) -> Exported:
     """Write a model file, once its answers are the checkpoint's on every image.
@@ -74,7 +73,6 @@ def export_checkpoint(
         checkpoint: What to export.
         path: Where the file goes; it appears there whole and proven, or not at all.
         dataset: What to measure on; None writes a file whose accuracy is not stated.
-        data_licence: Terms of the images that the model learnt from, for the manifest.
         observer: Is told of progress.
 
     Raises:
@@ -97,7 +95,7 @@ def export_checkpoint(
         outputs=outputs,
         golden=_golden(predictor, dataset),
         tolerance=TOLERANCE,
-        licence=Licence(data_licence, checkpoint.provenance.get("weights_licence") or "own"),
+        licence=_licence(checkpoint.provenance),
         provenance=_public(checkpoint.provenance),
         tools={tool: importlib.metadata.version(tool) for tool in TOOLS},
         mobilens=importlib.metadata.version("mobilens"),
@@ -116,6 +114,11 @@ def export_checkpoint(
         except BundleError as error:
             raise ExportError(f"{error.given}; nothing was written") from None
     return proof
+
+
+def _licence(provenance: dict[str, Any]) -> Licence:
+    stated = provenance.get("settings", {}).get("data_licence")
+    return Licence(stated or "not stated", provenance.get("weights_licence") or "own")
 
 
 def _public(provenance: dict[str, Any]) -> dict[str, Any]:

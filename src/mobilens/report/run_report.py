@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mobilens.data.dataset import Dataset
+from mobilens.data.dataset import Dataset, SkippedFile
 from mobilens.data.lint.finding import Finding
-from mobilens.evaluation import Evaluation, SkippedFile
+from mobilens.evaluation import Evaluation
 from mobilens.spec.model import ModelSpec
 from mobilens.spec.task import TaskSpec
 

@@ -253,7 +253,8 @@ class MobileAttention:
             w.conv("query", self.heads * self.key_channels, norm=False)
             query = w.shape
             with w.keeping(query_elements):
-                key = self._shared_projection(w, normed, "key")
+                # The value is projected from the same input, which so outlives the key's own.
+                key = self._shared_projection(w, normed, "key", keeps_input=True)
                 with w.keeping(key.elements):
                     value = self._shared_projection(w, normed, "value")
             positions = key.pixels
@@ -267,9 +268,13 @@ class MobileAttention:
             if self.layer_scale:
                 w.scale("layer_scale")
 
-    def _shared_projection(self, w: Walk, normed: Shape, name: str) -> Shape:
+    def _shared_projection(
+        self, w: Walk, normed: Shape, name: str, *, keeps_input: bool = False
+    ) -> Shape:
         w.shape = normed
+        still_read = 0
         if self.kv_stride > 1:
+            still_read = normed.elements if keeps_input else 0
             w.conv(
                 f"{name}_down",
                 normed.channels,
@@ -277,7 +282,8 @@ class MobileAttention:
                 self.kv_stride,
                 depthwise=True,
             )
-        w.conv(name, self.key_channels, norm=False)
+        with w.keeping(still_read):
+            w.conv(name, self.key_channels, norm=False)
         return w.shape
 
 

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mobilens.errors import SpecError
 from mobilens.spec import codec
@@ -21,6 +21,7 @@ from mobilens.spec.cost import Cost, RowCost, Shape, Walk, row_cost
 
 Padding = Literal["symmetric", "same"]
 WidthRule = Literal["paper", "torchvision"]
+WIDTH_RULES: tuple[WidthRule, ...] = get_args(WidthRule)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import math
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -17,26 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mobilens.cores import usable_cores
-from mobilens.data.dataset import Dataset, Sample
+from mobilens.data.dataset import Dataset, Sample, SkippedFile
 from mobilens.errors import ImageError
 from mobilens.observer import SILENT, Observer
 
 # Above this, pixels live in a file that the system pages in and out.
 MEMORY_LIMIT = 4 * 2**30
 _LOOK_AHEAD = 64
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file that does not decode.
-
-    Attributes:
-        path: The file.
-        reason: Why, in words.
-    """
-
-    path: Path
-    reason: str
 
 
 class PixelCache:
@@ -48,7 +35,10 @@ class PixelCache:
     """
 
     def __init__(
-        self, dataset: Dataset, skipped: tuple[Skipped, ...], images: Sequence[NDArray[np.uint8]]
+        self,
+        dataset: Dataset,
+        skipped: tuple[SkippedFile, ...],
+        images: Sequence[NDArray[np.uint8]],
     ) -> None:
         self.dataset, self.skipped = dataset, skipped
         self._images = images
@@ -81,7 +71,7 @@ def read_all(
         label: What the progress is called.
     """
     kept: list[Sample] = []
-    skipped: list[Skipped] = []
+    skipped: list[SkippedFile] = []
     store = _Store()
 
     def attempt(sample: Sample) -> NDArray[np.uint8] | ImageError:
@@ -97,7 +87,8 @@ def read_all(
         while chunk := list(itertools.islice(ordered, _LOOK_AHEAD)):
             for sample, result in zip(chunk, pool.map(attempt, chunk), strict=True):
                 if isinstance(result, ImageError):
-                    skipped.append(Skipped(sample.path, result.given))
+                    reason = result.given.removeprefix(f"{sample.path}: ")
+                    skipped.append(SkippedFile(dataset.name_of(sample), reason))
                 else:
                     store.put(result)
                     kept.append(sample)

@@ -327,7 +327,8 @@ def _rank(run: Fit, scores: dict[str, float]) -> list[float]:
 def _row(recipe: Recipe, epoch: int, loss: float, scores: dict[str, float]) -> dict[str, float]:
     row = {"epoch": epoch, "train_loss": round(loss, 5)}
     row |= {f"val_{name}": round(value, 5) for name, value in scores.items()}
-    return row | {"lr": recipe.lr * lr_factor(recipe, epoch)}
+    # The rate in its middle: at its end it is that of the next, or of a new cycle.
+    return row | {"lr": recipe.lr * lr_factor(recipe, epoch - 0.5)}
 
 
 def _cycle_line(cycle: int, cycles: int) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mobilens.data.dataset import Dataset, DataSplits, load_splits
+from mobilens.data.dataset import Dataset, DataSplits, SkippedFile, load_splits
 from mobilens.errors import DataError
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.nn.init import init_weights
@@ -32,7 +32,7 @@ from mobilens.spec.task import Preprocessing, TaskSpec
 from mobilens.tasks import TorchTask, torch_task
 from mobilens.tasks.normalise import Normalise
 from mobilens.training.augment import epoch_draws
-from mobilens.training.cache import PixelCache, Skipped, read_all
+from mobilens.training.cache import PixelCache, read_all
 from mobilens.training.distributed import World, joined_world, local_device
 from mobilens.training.folder import clear_leftovers
 from mobilens.training.frozen import freeze, train_mode
@@ -79,7 +79,7 @@ class TrainResult:
     model: ModelSpec
     task: TaskSpec
     splits: DataSplits
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedFile, ...]
     history: list[dict[str, float]]
     best_epoch: int
     weights: str | None
@@ -267,7 +267,7 @@ def _read(
     task: TorchTask,
     settings: TrainSettings,
     observer: Observer,
-) -> tuple[TrainData, DataSplits, tuple[Skipped, ...]]:
+) -> tuple[TrainData, DataSplits, tuple[SkippedFile, ...]]:
     """Decode every image once; say what does not decode."""
     preprocessing = task_spec.preprocessing
     # An eighth more than the net reads, so that random crops are not all enlarged.
@@ -285,13 +285,18 @@ def _read(
         label="reading validation images",
     )
     skipped = train.skipped + val.skipped
-    for item in skipped[:10]:
-        observer.say(f"skipped: {item.reason}")
-    if len(skipped) > 10:
-        observer.say(f"skipped: {len(skipped) - 10} more, named in the report")
-    if skipped and settings.strict:
+    lines = [
+        f"{cache.dataset.root / file.path}: {file.reason}"
+        for cache in (train, val)
+        for file in cache.skipped
+    ]
+    for line in lines[:10]:
+        observer.say(f"skipped: {line}")
+    if len(lines) > 10:
+        observer.say(f"skipped: {len(lines) - 10} more, named in the report")
+    if lines and settings.strict:
         raise DataError(
-            f"{len(skipped)} images do not decode, the first is {skipped[0].path}",
+            f"{len(lines)} images do not decode, the first is {lines[0]}",
             remedy="mend or remove them, or train without --strict",
         )
     for cache in (train, val):

@@ -39,6 +39,7 @@ class TrainSettings:
         minutes: Time for everything up to the checkpoint; epochs are cut to fit it. None: no limit.
         strict: Whether a file that does not decode ends the run.
         offline: Use no network for weights.
+        data_licence: Terms of the photos, in words, for the model file; empty if not stated.
         command: The line that started it; for the record.
         directory: Folder that it was started in, where relative paths begin; empty for the present
             one.
@@ -60,6 +61,7 @@ class TrainSettings:
     minutes: float | None = None
     strict: bool = False
     offline: bool = False
+    data_licence: str = ""
     command: str = ""
     directory: str = ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from mobilens.training.soup import WeightSoup
 
 STATE_FILE = "last.safetensors"
 METADATA_KEY = "mobilens_state"
+PARTS = ("net", "average", "origin", "mean", "optimizer")
 
 
 @dataclass
@@ -101,26 +103,36 @@ def load_state(
         values = json.loads(metadata[METADATA_KEY])
         soup.cycles = values.pop("cycles")
         progress = Progress(**values)
+        parts = _parts(tensors)
     except (KeyError, TypeError, ValueError):
         raise WeightsError(
             f"{path} is not the state of a training run",
             expected="the file that this version of mobilens writes",
             remedy="a new run with another --out",
         ) from None
-    parts: dict[str, dict[str, Tensor]] = {
-        "net": {},
-        "average": {},
-        "origin": {},
-        "mean": {},
-        "optimizer": {},
-    }
+    try:
+        net.load_state_dict(parts["net"])
+        _fill(parts, average, soup, optimizer)
+    except (RuntimeError, KeyError, IndexError, ValueError) as error:
+        raise WeightsError(f"{path} is the state of another model: {error}") from None
+    return progress
+
+
+def _parts(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Tensors by what they belong to, under their names there."""
+    parts: dict[str, dict[str, Tensor]] = {name: {} for name in PARTS}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
-    try:
-        net.load_state_dict(parts["net"])
-    except RuntimeError as error:
-        raise WeightsError(f"{path} is the state of another model: {error}") from None
+    return parts
+
+
+def _fill(
+    parts: Mapping[str, Mapping[str, Tensor]],
+    average: WeightAverage,
+    soup: WeightSoup,
+    optimizer: torch.optim.Optimizer,
+) -> None:
     for name, tensor in average.tensors.items():
         tensor.copy_(parts["average"][name])
     for name, tensor in soup.origin.items():
@@ -139,4 +151,3 @@ def load_state(
         slots.setdefault(int(number), {})[slot] = tensor
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": slots, "param_groups": groups})
-    return progress

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,11 +94,6 @@ def decode(outputs: RawOutputs, task: TaskSpec) -> list[ClassificationPrediction
             remedy="check the file with mobilens verify; its weights may be damaged",
         )
     return [ClassificationPrediction(row, task.class_names) for row in probabilities]
-
-
-def stack_probabilities(predictions: Iterable[ClassificationPrediction]) -> NDArray[np.float32]:
-    """Give the probabilities of many predictions as one (N, classes) array."""
-    return np.stack([prediction.probabilities for prediction in predictions])
 
 
 def agree(a: ClassificationPrediction, b: ClassificationPrediction) -> bool:

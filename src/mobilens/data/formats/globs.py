@@ -8,9 +8,10 @@
 from __future__ import annotations
 
 import glob
+from collections import Counter
 from pathlib import Path
 
-from mobilens.data.files import common_folder, find_images, has_image_suffix
+from mobilens.data.files import common_folder, find_images, has_image_suffix, kinds
 from mobilens.data.listing import Listing, Part
 from mobilens.data.names import clean_name, is_hidden
 from mobilens.errors import DataError
@@ -28,8 +29,9 @@ def read(arguments: tuple[str, ...]) -> Listing:
         DataError: A pattern matches no image, or one file gets two labels.
     """
     label_of: dict[Path, str] = {}
+    unread: Counter[str] = Counter()
     for argument in arguments:
-        found = _match(argument)
+        found = _match(argument, unread)
         if not found:
             raise DataError(
                 f"no image matches {argument!r}",
@@ -43,7 +45,8 @@ def read(arguments: tuple[str, ...]) -> Listing:
                     expected="patterns of which each file matches one",
                 )
     root = common_folder([path.parent.parent for path in label_of])
-    return Listing(" ".join(arguments), (Part(None, root, tuple(label_of.items())),))
+    notes = (f"files of kinds that are not read: {kinds(unread)}",) if unread else ()
+    return Listing(" ".join(arguments), (Part(None, root, tuple(label_of.items())),), notes)
 
 
 def located(argument: str, folder: Path) -> str:
@@ -54,13 +57,16 @@ def located(argument: str, folder: Path) -> str:
     return f"{label}={path}" if label else path
 
 
-def _match(argument: str) -> list[tuple[Path, str]]:
+def _match(argument: str, unread: Counter[str]) -> list[tuple[Path, str]]:
+    """Files with their labels; pictures of folders that are not read are counted."""
     label, pattern = _named_label(argument, Path())
     path = Path(pattern).expanduser()
     if path.is_file():
         return [(path, label or _folder_name(path.parent))] if has_image_suffix(path.name) else []
     if path.is_dir():
-        return [(image, label or _folder_name(path)) for image in find_images(path).images]
+        inside = find_images(path)
+        unread += inside.unread
+        return [(image, label or _folder_name(path)) for image in inside.images]
     if "**" in path.parts:
         return _match_below(path, label)
     return [

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobilens.data.files import find_images, visible_folders
+from mobilens.data.files import find_images, kinds, visible_folders
 from mobilens.data.listing import SPLIT_NAMES, Listing, Part, Split, some, split_named
 from mobilens.data.names import clean_name
 from mobilens.errors import DataError
@@ -138,7 +138,7 @@ def _filled(look: _Look) -> Part:
         )
     if look.unread:
         raise DataError(
-            f"{root} holds no image that can be read, only {_kinds(look.unread)}",
+            f"{root} holds no image that can be read, only {kinds(look.unread)}",
             expected=CLASS_FOLDERS,
             remedy="convert them to JPEG first",
         )
@@ -172,7 +172,7 @@ def _notes(look: _Look) -> list[str]:
             f"images in {part.root.name} beside the class folders, left out: {look.num_loose}"
         )
     if look.unread:
-        notes.append(f"files in {part.root.name} of kinds that are not read: {_kinds(look.unread)}")
+        notes.append(f"files in {part.root.name} of kinds that are not read: {kinds(look.unread)}")
     return notes
 
 
@@ -192,10 +192,6 @@ def _nested_split_note(part: Part) -> list[str]:
         f"{some(labels)} were taken for classes, but hold folders of the same names "
         f"({some(sorted(shared))}); if they are parts of the data, name them train and val"
     ]
-
-
-def _kinds(unread: Counter[str]) -> str:
-    return ", ".join(f"{count} {suffix}" for suffix, count in sorted(unread.items()))
 
 
 def _names(folders: Sequence[Path]) -> str:

@@ -9,8 +9,8 @@ from torch import Tensor
 from mobilens.errors import WeightsError
 from mobilens.nn.weights.convert import STEM, convert, options
 from mobilens.nn.weights.layouts import Layout
-from mobilens.spec.model import ModelSpec
-from mobilens.spec.zoo import WIDTH_RULES, build_spec, list_models
+from mobilens.spec.model import WIDTH_RULES, ModelSpec
+from mobilens.spec.zoo import build_spec, list_models
 
 WIDTHS = (1.0, 0.25, 0.35, 0.5, 0.75, 1.25, 1.3, 1.4)
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import get_args
 
 from mobilens.errors import SpecError, UnknownNameError
 from mobilens.spec import codec
-from mobilens.spec.model import ModelSpec, Padding, WidthRule
+from mobilens.spec.model import WIDTH_RULES, ModelSpec, Padding, WidthRule
 from mobilens.spec.zoo.mobilenet_v1 import mobilenet_v1
 from mobilens.spec.zoo.mobilenet_v2 import mobilenet_v2
 from mobilens.spec.zoo.mobilenet_v3 import (
@@ -38,8 +37,6 @@ ZOO: dict[str, Callable[..., ModelSpec]] = {
     "mobilenet_v4_hybrid_medium": mobilenet_v4_hybrid_medium,
     "mobilenet_v4_hybrid_large": mobilenet_v4_hybrid_large,
 }
-
-WIDTH_RULES: tuple[WidthRule, ...] = get_args(WidthRule)
 
 # Wider, and counting its cost would outgrow a float.
 MAX_WIDTH_MULT = 1e6
