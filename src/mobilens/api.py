@@ -1,4 +1,4 @@
-"""The verbs from Python; ``import mobilens`` shows them. The command line calls the same ones.
+"""The verbs from Python; ``import mobilens`` shows them.
 
 Torch and its company are imported by the verbs that need them, when they run.
 """
@@ -94,6 +94,8 @@ def train(
     from mobilens.training.settings import TrainSettings, find_recipe
 
     source = _names(data)
+    if not source:
+        raise UsageError("no data was given", expected="a folder, a CSV file or patterns")
     settings = TrainSettings(
         source=source,
         recipe=find_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe,
@@ -255,6 +257,7 @@ def benchmark(
 
     Raises:
         BundleError: A file is no model file of mobilens, or was changed.
+        UsageError: Nothing to measure, or a number below 1.
         MobilensError: A measurement ended early, for want of memory perhaps.
     """
     from mobilens.runtime.benchmark import benchmark as measure

@@ -7,6 +7,7 @@ import platform
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mobilens.data.files import common_folder
 from mobilens.data.lint import Finding, check_splits
 from mobilens.evaluation import Evaluation, label_suspects
 from mobilens.exporting.bundle import Exported, export_checkpoint
@@ -15,6 +16,7 @@ from mobilens.observer import Observer
 from mobilens.report import Epoch, LatencyRow, ModelFile, RunReport, write_report
 from mobilens.runtime.benchmark import BenchmarkReport, benchmark
 from mobilens.training.run import TrainResult
+from mobilens.training.settings import TrainSettings
 from mobilens.vision.classification_scores import ClassificationScores
 
 MODEL_FILE = "model.onnx"
@@ -112,9 +114,8 @@ def _report(
         train=result.splits.train,
         evaluation=evaluation,
         command=result.settings.command,
-        # A page is passed on: it tells no folder of this machine.
-        recipe=replace(result.settings, directory="").to_json(),
-        weights=result.weights or "from scratch",
+        recipe=_public(result.settings).to_json(),
+        weights=Path(result.weights).name if result.weights else "from scratch",
         epochs=epochs,
         file=ModelFile(
             exported.path.name,
@@ -135,6 +136,14 @@ def _report(
     )
 
 
+def _public(settings: TrainSettings) -> TrainSettings:
+    """Settings for a page that is passed on: of this machine's folders, what the command names."""
+    weights = settings.weights
+    if weights not in settings.command:
+        weights = Path(weights).name
+    return replace(settings, directory="", weights=weights)
+
+
 def _licences(result: TrainResult) -> tuple[tuple[str, str], ...]:
     weights = result.weights_licence or "own" if result.weights else ""
     stated = {
@@ -149,6 +158,10 @@ def _findings(
 ) -> tuple[Finding, ...]:
     """What the check of the data says, and for classes the labels that the model doubts."""
     report = check_splits(result.splits, observer=observer)
+    for finding in report.findings:
+        if finding.severity == "problem":
+            observer.say(f"problem in the data: {finding.message}")
     if not isinstance(evaluation.scores, ClassificationScores):
         return report.findings
-    return report.with_findings(label_suspects(evaluation)).findings
+    root = common_folder(part.root for part in (result.splits.train, result.splits.val))
+    return report.with_findings(label_suspects(evaluation, root)).findings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from mobilens.data.dataset import Dataset, Sample, SkippedFile
 from mobilens.data.lint import Finding, find_mislabelled
 from mobilens.data.listing import split_named
+from mobilens.data.names import relative_name
 from mobilens.errors import DataError, UsageError
 from mobilens.observer import SILENT, Observer
 from mobilens.vision.classification import ClassificationPrediction
@@ -147,8 +149,12 @@ def evaluate(
     )
 
 
-def label_suspects(evaluation: Evaluation) -> list[Finding]:
+def label_suspects(evaluation: Evaluation, root: Path | None = None) -> list[Finding]:
     """Give the labels that the answers contradict with more than the model's usual confidence.
+
+    Args:
+        evaluation: The answers.
+        root: Folder that files are named from; the data set's own by default.
 
     Raises:
         UsageError: The model does not classify.
@@ -159,8 +165,9 @@ def label_suspects(evaluation: Evaluation) -> list[Finding]:
             raise UsageError("the model does not classify", expected="a model that classifies")
         probabilities.append(prediction.probabilities)
     dataset = evaluation.dataset
+    named_from = (root or dataset.root).absolute()
     return find_mislabelled(
-        [dataset.name_of(sample) for sample in evaluation.samples],
+        [relative_name(sample.path.absolute(), named_from) for sample in evaluation.samples],
         dataset.class_names,
         np.stack(probabilities),
         np.array([sample.target for sample in evaluation.samples]),

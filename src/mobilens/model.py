@@ -19,6 +19,7 @@ from mobilens.vision.image import load_prepared, prepare, prepare_pillow
 from mobilens.vision.predictor import Pixels, Predictor
 from mobilens.vision.tasks import task_vision
 
+PHOTO_KINDS = "a path, bytes, a Pillow image or an array"
 Photo = str | Path | bytes | Image.Image | NDArray[np.uint8]
 
 
@@ -122,7 +123,7 @@ class Model:
         if not isinstance(photos, Sequence):
             raise UsageError(
                 f"photos is a {type(photos).__name__}",
-                expected="a path, bytes, a Pillow image, an array, or a list of them",
+                expected=f"{PHOTO_KINDS}, or a list of them",
                 remedy="predict_files for a stream of paths",
             )
         answers: list[Any] = []
@@ -156,4 +157,6 @@ class Model:
             return prepare_pillow(photo, self.task.preprocessing)
         if isinstance(photo, np.ndarray):
             return prepare(photo, self.task.preprocessing)
+        if not isinstance(photo, (str, Path, bytes)):
+            raise UsageError(f"a photo is of type {type(photo).__name__}", expected=PHOTO_KINDS)
         return load_prepared(photo, self.task.preprocessing)

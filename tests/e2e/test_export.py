@@ -16,6 +16,7 @@ from mobilens.exporting.onnx_graph import build_onnx
 from mobilens.nn.backbone import build
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.runtime.bundle import read_manifest
+from mobilens.runtime.manifest import Licence
 from mobilens.runtime.predictor import BundlePredictor, load_predictor
 from mobilens.runtime.verify import verify_bundle
 from mobilens.spec.task import Preprocessing, TaskSpec
@@ -81,7 +82,12 @@ def saved(photos, tmp_path_factory):
     provenance = {
         "weights": "/home/somebody/weights.safetensors",
         "weights_licence": "Apache-2.0",
-        "settings": {"source": [str(photos)], "seed": 5, "recipe": {"name": "transfer"}},
+        "settings": {
+            "source": [str(photos)],
+            "seed": 5,
+            "recipe": {"name": "transfer"},
+            "data_licence": "CC BY 4.0",
+        },
         "data_fingerprint": "f" * 64,
     }
     checkpoint_of("mobilenet_v3_small", provenance=provenance).save(path)
@@ -176,7 +182,7 @@ def test_the_file_says_what_it_reached_and_on_what(exported, photos):
     assert set(accuracy.file) == {"top1"}
     assert accuracy.dataset.name == photos.name
     assert accuracy.dataset.num_images > 0
-    assert manifest.licence.weights == "Apache-2.0"
+    assert manifest.licence == Licence(data="CC BY 4.0", weights="Apache-2.0")
     assert {"torch", "onnxruntime", "mobilens"} <= set(manifest.tools)
     assert manifest.golden
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from mobilens.cli import VERBS
+from mobilens.training.recipe import RECIPES
 
 # Runs the command line, then lists what was imported that does not come with Python.
 SCRIPT = """
@@ -35,6 +36,12 @@ def test_help_imports_nothing_that_does_not_come_with_python(verb: str | None):
     out, result = _run(*([verb] if verb else []), "--help")
     assert result == {"code": 0, "foreign": []}
     assert out.startswith(f"usage: mobilens {verb}" if verb else "usage: mobilens [-h]")
+
+
+def test_the_help_of_train_names_every_recipe():
+    out, _ = _run("train", "--help")
+    listed = re.findall(r"^ {2}(\w+)", out.partition("\nrecipes:\n")[2], flags=re.MULTILINE)
+    assert listed == list(RECIPES)
 
 
 def test_without_a_verb_the_verbs_are_listed():

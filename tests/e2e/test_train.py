@@ -235,6 +235,20 @@ def test_weights_of_other_classes_begin_with_a_fresh_head(photos, write_photos, 
     assert Checkpoint.load(result.checkpoint).model.num_classes == 3
 
 
+def test_where_training_spoils_the_first_weights_they_are_kept(photos, tmp_path):
+    first = run_training(small(photos, gentle(8)), tmp_path / "first", Listener())
+    spoilt = gentle(1, head_penalty=0.03, blend=True, warmup_epochs=0, lr=0.3)
+    settings = small(photos, spoilt, weights=str(first.checkpoint))
+    listener = Listener()
+    result = run_training(settings, tmp_path / "second", listener)
+    scores = Checkpoint.load(result.checkpoint).provenance["scores"]
+    assert scores["blend"] == 0
+    assert scores["val_top1"] > result.history[0]["val_top1"]
+    head = next(line for line in listener.said if line.startswith("head alone"))
+    assert f"top1 {scores['val_top1']:.4f}" in head
+    assert any(line.startswith("blend       the first weights alone") for line in listener.said)
+
+
 def test_images_are_skipped_and_counted(photos, tmp_path):
     data = shutil.copytree(photos, tmp_path / "data")
     for number in range(13):

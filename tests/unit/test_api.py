@@ -6,6 +6,7 @@ import pkgutil
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -183,6 +184,23 @@ def test_what_is_neither_a_photo_nor_a_list_is_refused(toy: Path):
         mobilens.load(toy).predict(None)  # type: ignore[call-overload]
     with pytest.raises(errors.UsageError, match="photos is a generator"):
         mobilens.load(toy).predict(photo for photo in [])  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda _: mobilens.benchmark([]), "no model file was given"),
+        (lambda toy: mobilens.benchmark(toy, threads=()), "threads is empty"),
+        (lambda toy: mobilens.benchmark(toy, batches=(1, 0)), "batches is 1, 0"),
+        (lambda toy: mobilens.benchmark(toy, rounds=0), "rounds is 0"),
+        (lambda _: mobilens.train([]), "no data was given"),
+        (lambda toy: mobilens.load(toy).predict([1]), "a photo is of type int"),
+        (lambda toy: mobilens.load(toy).predict(bytearray(b"x")), "a photo is of type int"),
+    ],
+)
+def test_wrong_calls_are_refused_in_words(toy: Path, call: Callable[[Path], object], words: str):
+    with pytest.raises(errors.UsageError, match=words):
+        call(toy)
 
 
 @pytest.mark.parametrize("k", [0, -1])

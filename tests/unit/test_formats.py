@@ -239,6 +239,37 @@ def test_absolute_patterns_name_files_alike(animals: Path):
     assert labels(read_source(f"{animals}/*/*.*")) == labels(read_source("*/*.*"))
 
 
+def test_parts_of_the_data_are_no_classes(tmp_path: Path):
+    touch(tmp_path, "train/a/1.jpg", "train/b/2.jpg", "val/a/3.jpg", "val/b/4.jpg")
+    with pytest.raises(DataError) as error:
+        read_source([str(tmp_path / "train"), str(tmp_path / "val")])
+    assert str(error.value) == (
+        "train, val would be the classes, but are names of parts of the data\n"
+        "  expected: patterns or folders of classes\n"
+        "  try: give the folder that holds these"
+    )
+    listing = read_source([f"{tmp_path}/*/*/*.jpg"])
+    assert listing.notes == (
+        "images of train, val are put together, since patterns do not divide: give the folder "
+        "around them to keep these parts",
+    )
+    assert read_source([f"{tmp_path}/train/*/*.jpg"]).notes == ()
+
+
+def test_a_label_without_a_pattern_is_refused(tmp_path: Path):
+    touch(tmp_path, "a/1.jpg")
+    with pytest.raises(DataError, match="no image matches 'x='"):
+        read_source(["x=", str(tmp_path / "a")])
+
+
+def test_a_folder_around_the_parts_is_named(tmp_path: Path):
+    touch(tmp_path, "images/train/a/1.jpg", "images/train/b/2.jpg")
+    with pytest.raises(DataError) as error:
+        read_source(tmp_path)
+    assert error.value.given == f"{tmp_path} holds one folder, and images holds train"
+    assert error.value.remedy == str(tmp_path / "images")
+
+
 def test_folders_in_a_list_say_what_is_not_read(animals: Path):
     touch(animals, "cats/9.heic", "dogs/8.HEIC", "dogs/big/7.mp4")
     listing = read_source([str(animals / "cats"), str(animals / "dogs")])

@@ -101,6 +101,11 @@ def test_repeated_rows_count_once_and_two_labels_stay(photos: Path):
     assert listing.notes == ("1 rows of labels.csv repeat an earlier one and count once",)
 
 
+def test_a_name_too_long_to_exist_is_missing(photos: Path):
+    listing = read_source(write(photos, f"path,label\na.jpg,cat\n{'x' * 5000}.jpg,cat\n"))
+    assert listing.notes == (f"1 files that labels.csv names do not exist: {'x' * 100}",)
+
+
 def test_a_missing_file_named_twice_is_missing_once(photos: Path):
     table = "path,label\na.jpg,cat\ngone.jpg,dog\ngone.jpg,dog\ngone.jpg,dog\n"
     listing = read_source(write(photos, table))

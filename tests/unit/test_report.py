@@ -20,7 +20,7 @@ from mobilens.evaluation import Evaluation, WrongAnswer
 from mobilens.report import Epoch, LatencyRow, ModelFile, RunReport, write_report
 from mobilens.report.charts import Series, line_chart, reliability_diagram, ticks
 from mobilens.report.confusion import MOST_SHOWN, confusion_table
-from mobilens.report.page import _duration_text, _short_count, _size_text
+from mobilens.report.page import _duration_text, _milliseconds_text, _short_count, _size_text
 from mobilens.spec.task import TaskSpec
 from mobilens.spec.zoo import build_spec
 from mobilens.vision.calibration import ReliabilityBin
@@ -142,7 +142,7 @@ def test_page_shows_everything_that_the_run_knows(tmp_path):
         "4.1 MB",
         "3.41 ms",
         "The file gives the same answer as the checkpoint on all 12.",
-        "The run took 2 min 51 s.",
+        "Training took 2 min 51 s.",
         "40 pairs are in both parts. Remove one of each.",
         "a29.png = b29.png",
         "and 10 more",
@@ -177,6 +177,28 @@ def test_the_page_says_which_weights_were_kept(tmp_path):
     words = page_of(tmp_path, report_of(tmp_path, epochs=epochs, blend=0.6)).words
     assert "kept: weights 60 % of the way from those before the first epoch to those after" in words
     assert "whose weights were kept" not in words
+
+
+def test_leaks_stand_beside_the_score(tmp_path):
+    leak = Finding("leak", "problem", "4 images in more than one split: learnt by heart", "", ())
+    words = page_of(tmp_path, report_of(tmp_path, findings=(leak,))).words
+    assert (
+        "They are not all new to it, which flatters these figures: 4 images in more than one "
+        "split (see the data)." in words
+    )
+    assert "None of them was trained on" not in words
+
+
+def test_a_single_epoch_stands_in_the_middle():
+    chart = line_chart("one", [Series("a", "train", [(1.0, 0.5)])], y_text=str)
+    assert ">1</text>" in chart
+    assert ">2</text>" not in chart
+
+
+def test_the_page_says_that_the_first_weights_were_kept(tmp_path):
+    epochs = (Epoch(1, 1.0, 1.0, 0.5), Epoch(2, 0.9, 1.0, 0.6))
+    words = page_of(tmp_path, report_of(tmp_path, epochs=epochs, blend=0.0)).words
+    assert "kept: the weights before the first epoch, in which only the head is new" in words
 
 
 def test_the_page_says_why_the_training_loss_jumps(tmp_path):
@@ -364,6 +386,10 @@ def test_quantities_for_people():
         "0.9 kB",
         "100.0 kB",
         "4.1 MB",
+    ]
+    assert _short_count(999_700) == "1 M"
+    assert [_milliseconds_text(n) for n in (0.1234, 3.4117, 999.4, 1234.5)] == [
+        *("0.123", "3.41", "999", "1,234"),
     ]
     assert [_short_count(n) for n in (7, 1_528_106, 55_496_640, 2e9)] == [
         "7",

@@ -59,3 +59,9 @@ def test_a_bar_carries_a_note_on_the_last_item(monkeypatch):
     for item in TerminalObserver().progress([3, 4], 2, "x", lambda: f"sum {sum(seen)}"):
         seen.append(item)
     assert shown == ["sum 3", "sum 7"]
+
+
+def test_wide_characters_take_two_columns_and_accents_none():
+    rows = [("\u4e0a\u7740", 3), ("e\u0301", 12), ("abc", 5)]
+    lines = table(("class", "count"), rows).splitlines()
+    assert lines[2:] == ["\u4e0a\u7740       3", "e\u0301         12", "abc        5"]

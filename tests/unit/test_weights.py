@@ -325,6 +325,10 @@ class TestRefusals:
             load_pretrained("mobilenet_v1.ra4", build_spec("mobilenet_v1"))
         assert caught.value.expected == "one of mobilenet_v1.ra4_e3600_r224_in1k"
 
+    def test_a_folder(self, tmp_path):
+        with pytest.raises(WeightsError, match="is a folder"):
+            load_pretrained(tmp_path, V2)
+
     def test_a_missing_file(self):
         with pytest.raises(WeightsError, match=r"there is no file nowhere\.pth"):
             load_pretrained("nowhere.pth", V2)

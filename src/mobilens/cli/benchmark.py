@@ -78,7 +78,8 @@ def _text(report: BenchmarkReport) -> str:
             f"Times are of one run of the net on prepared pixels, over {report.rounds} rounds in "
             "which all",
             "configurations took turns, each time in a fresh process. Peak memory is the whole",
-            "process's; 'model' is its part beyond Python and the engine.",
+            "process's; 'model' is its part beyond Python and the engine. Images/s is over all",
+            "runs, slow ones included.",
         ]
     )
 

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from mobilens.cli.terminal import print_json, table
-from mobilens.errors import DataError
+from mobilens.errors import MobilensError
 from mobilens.observer import TerminalObserver
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ def run(args: argparse.Namespace) -> int:
     name = " ".join(args.data)
     try:
         report = check(args.data, model=args.model, observer=TerminalObserver())
-    except DataError as error:
+    except MobilensError as error:
         if not args.json:
             raise
         print_json({"data": name, "error": str(error)})
-        return 1
+        return error.exit_code
     if args.json:
         print_json({"data": name} | report.to_json())
     else:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mobilens.cli.arguments import positive_int
 from mobilens.cli.terminal import say, table
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for the results (default: runs/demo)"
     )
-    parser.add_argument("--epochs", type=int, default=12, metavar="N", help="epochs of training")
+    parser.add_argument(
+        "--epochs", type=positive_int, default=12, metavar="N", help="epochs of training"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
     started = time.monotonic()
     folder = _new_folder(args.out)
-    photos = folder / "photos"
+    photos = folder / "digits"
     count = write_photos(photos)
     say(f"{count} handwritten digits (UCI, CC BY 4.0; scans of 8x8 pixels, enlarged): {photos}")
     settings = TrainSettings(
@@ -43,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         width=0.5,
         resolution=64,
         weights="none",
+        data_licence="CC BY 4.0 (handwritten digits: E. Alpaydin and C. Kaynak, UCI, 1998)",
         command=shlex.join(["mobilens", *args.words]),
         directory=str(Path.cwd()),
     )
@@ -94,5 +98,7 @@ def _answers(file: Path, photos: Path) -> str:
     for result in predict_files(load_predictor(file), paths):
         assert isinstance(result.prediction, ClassificationPrediction)
         name = Path(result.path).relative_to(photos / "validation").as_posix()
-        rows.append((name, result.prediction.label, f"{result.prediction.confidence:.3f}"))
-    return table(("digit", "answer", "probability"), rows)
+        label, confidence = result.prediction.label, result.prediction.confidence
+        remark = "" if label == Path(result.path).parent.name else "wrong"
+        rows.append((name, label, f"{confidence:.3f}", remark))
+    return table(("digit", "answer", "probability", ""), rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -29,16 +30,16 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         rows: Cells; floats are shown as they are given, so format them before.
     """
     cells = [[str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    widths = [max(map(_width, column)) for column in zip(header, *cells, strict=True)]
     numeric = [
         bool(cells) and all(_is_number(row[index]) for row in cells) for index in range(len(header))
     ]
 
     def line(row: Sequence[str]) -> str:
-        padded = (
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numeric, strict=True)
-        )
+        padded = []
+        for cell, width, right in zip(row, widths, numeric, strict=True):
+            space = " " * (width - _width(cell))
+            padded.append(space + cell if right else cell + space)
         return "  ".join(padded).rstrip()
 
     return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, cells)])
@@ -47,6 +48,14 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def progress(items: Iterable[T], *, total: int | None = None, label: str = "") -> Iterable[T]:
     """Show a bar with the time left on stderr, after two seconds, and only on a terminal."""
     return TerminalObserver().progress(items, total, label)
+
+
+def _width(text: str) -> int:
+    """Columns that a terminal needs: two for wide characters, none for accents of their own."""
+    return sum(
+        0 if unicodedata.combining(mark) else 1 + (unicodedata.east_asian_width(mark) in "WF")
+        for mark in text
+    )
 
 
 def _is_number(cell: str) -> bool:

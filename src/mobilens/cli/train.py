@@ -20,8 +20,23 @@ if TYPE_CHECKING:
     from mobilens.training.settings import TrainSettings
 
 
+EPILOG = """\
+recipes:
+  transfer                 with weights; the default there
+  transfer_v3_small        with weights of MobileNetV3-Small; the default there
+  scratch                  without weights; the default there
+  mobilenet_v1             the paper's, for ImageNet
+  mobilenet_v2             the paper's, for ImageNet
+  mobilenet_v3             the paper's, for ImageNet
+  mobilenet_v4_conv_small  the paper's, for ImageNet
+  torchvision              of torchvision's newer weights of V2 and V3, for ImageNet
+Any number of a recipe can be changed in the recipe.json of a run, which --recipe takes.
+"""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    parser.epilog = EPILOG
     parser.add_argument(
         "data",
         nargs="*",
@@ -31,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         metavar="NAME|FILE",
-        help="by name (default: transfer with weights, transfer_v3_small for that net, scratch "
-        "without); the recipe.json of a run repeats it, less what other options say",
+        help="a name from the list below; the recipe.json of a run repeats it, less what other "
+        "options say",
     )
     _add_settings(parser)
     parser.add_argument(
@@ -111,7 +126,7 @@ def run_and_deliver(settings: TrainSettings, folder: Path) -> Delivered | None:
     """Train and deliver; None in a process that only helps another.
 
     Raises:
-        InterruptedRunError: Ctrl-C; the run can be gone on with.
+        InterruptedRunError: Ctrl-C; the run can be resumed.
     """
     from mobilens.deliver import deliver
     from mobilens.errors import InterruptedRunError

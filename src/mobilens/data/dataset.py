@@ -250,6 +250,8 @@ def _build(part: Part, split: str, class_names: tuple[str, ...]) -> Dataset:
 
 def _content_hash(path: Path) -> str:
     try:
+        if not path.is_file():  # a pipe would wait for a writer
+            return ""
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:

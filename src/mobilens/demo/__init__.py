@@ -13,7 +13,7 @@ from PIL import Image
 
 SHEET = Path(__file__).with_name("digits.png")
 DIGIT_SIDE = 8
-ENLARGED_SIDE = 64
+ENLARGED_SIDE = 28
 # Every so many-th digit measures; the others teach.
 HOLD_OUT = 5
 

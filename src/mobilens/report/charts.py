@@ -94,8 +94,10 @@ def line_chart(
     epochs = [x for x, _ in points]
     y_ticks = ticks(min(values), max(values))
     left, right = min(epochs), max(epochs)
-    frame = Frame((left, right if right > left else left + 1), (y_ticks[0], y_ticks[-1]))
-    x_ticks = [x for x in ticks(left, right, 6, whole=True) if left <= x <= frame.x[1]]
+    # A single epoch stands in the middle.
+    around = 0.5 if left == right else 0.0
+    frame = Frame((left - around, right + around), (y_ticks[0], y_ticks[-1]))
+    x_ticks = [x for x in ticks(left, right, 6, whole=True) if left <= x <= right]
     parts = [
         _axes(frame, x_ticks, y_ticks, lambda x: f"{x:g}", y_text, "epoch"),
         *(_line(frame, one) for one in series if one.points),

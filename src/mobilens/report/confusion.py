@@ -12,6 +12,11 @@ from mobilens.vision.classification_scores import ClassificationScores
 COUNTS_FIT = 30
 # Beyond this many, only the classes with the most errors are shown.
 MOST_SHOWN = 100
+# Opacities between are left out: on them neither ink nor its counterpart reads well (contrast 4.5).
+DEEP_SHARE = 0.55
+LIGHT_SHADES_END, DEEP_SHADES_BEGIN = 0.55, 0.9
+# A cell without its count must be seen by its colour alone.
+COUNTED_FLOOR, PLAIN_FLOOR = 0.12, 0.25
 
 
 @dataclass(frozen=True)
@@ -21,12 +26,16 @@ class Cell:
     Attributes:
         count: Images.
         share: Of the true class's images, 0 to 1.
+        shade: Opacity of the colour behind the count.
+        deep: Whether that colour is so strong that the count is written in its counterpart.
         right: Whether answered and true class are the same.
         words: The same in a sentence; empty for no images.
     """
 
     count: int
     share: float
+    shade: float
+    deep: bool
     right: bool
     words: str
 
@@ -56,17 +65,27 @@ def confusion_table(scores: ClassificationScores) -> ConfusionTable:
     shown = sorted(by_errors[:MOST_SHOWN].tolist())
     names = [scores.per_class[index].name for index in shown]
     support = [scores.per_class[index].support for index in shown]
+    numbered = len(shown) <= COUNTS_FIT
     rows = []
     for i, truth in enumerate(shown):
         row = []
         for j, answer in enumerate(shown):
             count = int(counts[truth, answer])
             words = f"{count} of {support[i]} {names[i]} answered {names[j]}" if count else ""
-            row.append(Cell(count, count / support[i] if count else 0.0, i == j, words))
+            share = count / support[i] if count else 0.0
+            shade = _shade(share, COUNTED_FLOOR if numbered else PLAIN_FLOOR)
+            row.append(Cell(count, share, shade, share > DEEP_SHARE, i == j, words))
         rows.append(tuple(row))
     return ConfusionTable(
         names=tuple(names),
         rows=tuple(rows),
-        numbered=len(shown) <= COUNTS_FIT,
+        numbered=numbered,
         left_out=len(scores.per_class) - len(shown),
     )
+
+
+def _shade(share: float, floor: float) -> float:
+    """Opacity for a share, 0 to 1: from the floor up for dark ink, then strong for light ink."""
+    if share > DEEP_SHARE:
+        return DEEP_SHADES_BEGIN + (1 - DEEP_SHADES_BEGIN) * (share - DEEP_SHARE) / (1 - DEEP_SHARE)
+    return floor + (LIGHT_SHADES_END - floor) * share / DEEP_SHARE

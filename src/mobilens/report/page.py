@@ -66,6 +66,7 @@ def _environment() -> Environment:
         "size": _size_text,
         "short": _short_count,
         "duration": _duration_text,
+        "milliseconds": _milliseconds_text,
     }
     environment.filters |= filters
     return environment
@@ -89,6 +90,11 @@ def _context(report: RunReport) -> dict[str, Any]:
         "thumbnails": [_thumbnail(one) for one in report.evaluation.wrong[:WORST_SHOWN]],
         "cost": report.model.cost(),
         "findings": sorted(report.findings, key=lambda one: SEVERITIES.index(one.severity)),
+        "leaks": [
+            one.message.partition(":")[0]
+            for one in report.findings
+            if one.kind in ("leak", "near_leak") and one.severity == "problem"
+        ],
         "skipped": (*report.skipped, *report.evaluation.skipped),
         "train_counts": report.train.class_counts(),
         "val_counts": report.evaluation.dataset.class_counts(),
@@ -167,9 +173,14 @@ def _size_text(size: int) -> str:
 def _short_count(number: float) -> str:
     """Write a large count in three digits, such as ``"56.5 M"``."""
     for power, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if number >= power:
+        if number >= 0.9995 * power:  # what rounds to 1000 of the smaller unit is 1 of this
             return f"{number / power:.3g}{unit}"
     return f"{number:g}"
+
+
+def _milliseconds_text(milliseconds: float) -> str:
+    """Write a latency in three digits or, of a second and more, to the millisecond."""
+    return f"{milliseconds:.3g}" if milliseconds < 999.5 else f"{milliseconds:,.0f}"
 
 
 def _duration_text(seconds: float) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mobilens.errors import MobilensError
+from mobilens.errors import MobilensError, UsageError
 from mobilens.observer import SILENT, Observer
 from mobilens.runtime.benchmark_worker import Sample
 from mobilens.runtime.bundle import read_bundle
@@ -123,9 +123,16 @@ def benchmark(
 
     Raises:
         BundleError: A file is no model file of mobilens, or was changed.
+        UsageError: Nothing to measure, or a number below 1.
         MobilensError: A measurement ended early, for want of memory perhaps.
     """
     engine_type(engine)
+    for name, numbers in (("threads", threads), ("batches", batches), ("rounds", (rounds,))):
+        if not numbers or min(numbers) < 1:
+            shown = ", ".join(map(str, numbers)) or "empty"
+            raise UsageError(f"{name} is {shown}", expected="1 or more")
+    if not paths:
+        raise UsageError("no model file was given", expected="one or more")
     for path in paths:
         read_bundle(path).check_seal()
     configurations = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from mobilens.atomic import remove_leftovers
@@ -18,6 +19,15 @@ def clear_leftovers(folder: Path) -> None:
     """Remove what a run that was killed while it wrote left beside its files, and nothing else."""
     for name in FILES:
         remove_leftovers(folder / name)
+
+
+def forget_unbegun(folder: Path) -> None:
+    """Remove what a refused run wrote before its first epoch: its settings, and an empty folder."""
+    if (folder / STATE_FILE).exists():
+        return
+    (folder / SETTINGS_FILE).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # other things are in it
+        folder.rmdir()
 
 
 def free_folder(folder: Path) -> Path:

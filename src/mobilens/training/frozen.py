@@ -2,7 +2,7 @@
 
 On a few hundred photos the filters of edges and textures that ImageNet taught are better than those
 that would come of them, and a batch's mean and variance are a noisy stand-in for the statistics
-that the weights came with. The first parts are also the dearest: their images are the largest.
+that the weights came with. The first parts also cost most: their images are the largest.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ from mobilens.training.soup import Weights, WeightSoup
 from mobilens.training.state import Progress, load_state, save_state
 
 EVAL_BATCH_SIZE = 64
-# Shares of the way from the first weights to the last that are tried.
-BLENDS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+# Shares of the way from the first weights to the last that are tried; at 0 only the head is new.
+BLENDS = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,8 @@ def _blend(
         return
     progress.best_scores, progress.best_epoch = rank, progress.epoch
     row = {f"val_{name}": round(value, 5) for name, value in scores.items()}
-    observer.say(f"blend       {share:.1f} of the way from the first weights  {_figures(row)}")
+    where = f"{share:.1f} of the way from the first weights" if share else "the first weights alone"
+    observer.say(f"blend       {where}  {_figures(row)}")
     if run.world.leads:
         save_best(soup.between(end, share), {"epoch": progress.epoch, "blend": share} | row)
 

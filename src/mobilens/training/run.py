@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mobilens.data.dataset import Dataset, DataSplits, SkippedFile, load_splits
-from mobilens.errors import DataError
+from mobilens.errors import DataError, UsageError, WeightsError
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.nn.init import init_weights
 from mobilens.nn.weights import (
@@ -34,7 +34,7 @@ from mobilens.tasks.normalise import Normalise
 from mobilens.training.augment import epoch_draws
 from mobilens.training.cache import PixelCache, read_all
 from mobilens.training.distributed import World, joined_world, local_device
-from mobilens.training.folder import clear_leftovers
+from mobilens.training.folder import clear_leftovers, forget_unbegun
 from mobilens.training.frozen import freeze, train_mode
 from mobilens.training.head_start import train_head
 from mobilens.training.loop import EVAL_BATCH_SIZE, Fit, TrainData, batch_loss, fit, score
@@ -99,7 +99,7 @@ class TrainResult:
 
 
 def run_training(settings: TrainSettings, folder: Path, observer: Observer) -> TrainResult:
-    """Train as the settings say; a folder that holds an unfinished run is gone on with.
+    """Train as the settings say; a run in the folder that is not finished is continued.
 
     Args:
         settings: What to train, on what.
@@ -116,12 +116,18 @@ def run_training(settings: TrainSettings, folder: Path, observer: Observer) -> T
     if device.type == "cpu":
         keep_freed_memory()
     folder.mkdir(parents=True, exist_ok=True)
+    is_new = not (folder / SETTINGS_FILE).is_file()
     with joined_world(device) as world:
         if world.leads:
             clear_leftovers(folder)
         else:
             observer = SilentObserver()
-        return _run(settings, folder, observer, device, world)
+        try:
+            return _run(settings, folder, observer, device, world)
+        except (DataError, UsageError, WeightsError):
+            if world.leads and is_new:
+                forget_unbegun(folder)
+            raise
 
 
 def _run(
@@ -198,7 +204,7 @@ def _run(
 class _Start:
     """What a run begins with: a model, what its pixels are like, and perhaps weights.
 
-    Of a run that is gone on with, ``weights`` is None, since its state holds them; name and
+    Of a run that is continued, ``weights`` is None, since its state holds them; name and
     licence are those that it began with.
     """
 

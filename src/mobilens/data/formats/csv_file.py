@@ -7,6 +7,7 @@ file's own folder unless they are absolute.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
@@ -20,8 +21,11 @@ from mobilens.data.listing import SPLIT_NAMES, Listing, Part, Split, some, split
 from mobilens.data.names import clean_name
 from mobilens.errors import DataError
 
-PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path", "filepath")
-LABEL_COLUMNS = ("label", "class", "category", "target")
+PATH_COLUMNS = (
+    *("path", "file", "filename", "file_name", "filepath", "file_path"),
+    *("image", "image_path", "image_name"),
+)
+LABEL_COLUMNS = ("label", "labels", "class", "class_name", "category", "target")
 SPLIT_COLUMNS = ("split", "subset", "fold")
 DELIMITERS = (",", ";", "\t")
 
@@ -73,12 +77,13 @@ def read(arguments: tuple[str, ...]) -> Listing:
         raise DataError(f"{table} names no images", expected=EXPECTED + " and a row per image")
     if len(missing) >= total:
         raise DataError(
-            f"none of the {total} files that {table} names exists, such as {missing[0]}",
+            f"none of the {total} files that {table} names exists, such as {missing[0][:100]}",
             expected=f"absolute paths, or paths that start at {table.parent}",
         )
     notes = []
     if missing:
-        notes.append(f"{len(missing)} files that {table.name} names do not exist: {some(missing)}")
+        shown = some([name[:100] for name in missing])
+        notes.append(f"{len(missing)} files that {table.name} names do not exist: {shown}")
     if repeated:
         notes.append(f"{repeated} rows of {table.name} repeat an earlier one and count once")
     parts = tuple(
@@ -153,11 +158,10 @@ def _split(where: str, cells: list[str], column: int | None) -> Split | None:
 
 
 def _locate(folder: Path, name: str) -> tuple[Path, bool]:
-    path = folder / name
-    if path.exists():
-        return path, True
     # Tables written on Windows keep its backslashes.
-    other = folder / name.replace("\\", "/")
-    if os.sep == "/" and "\\" in name and other.exists():
-        return other, True
-    return path, False
+    other = name.replace("\\", "/") if os.sep == "/" else name
+    for path in (folder / name, folder / other):
+        with contextlib.suppress(OSError):  # a name that is too long
+            if path.exists():
+                return path, True
+    return folder / name, False

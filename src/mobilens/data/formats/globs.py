@@ -8,11 +8,12 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections import Counter
 from pathlib import Path
 
 from mobilens.data.files import common_folder, find_images, has_image_suffix, kinds
-from mobilens.data.listing import Listing, Part
+from mobilens.data.listing import Listing, Part, some, split_named
 from mobilens.data.names import clean_name, is_hidden
 from mobilens.errors import DataError
 
@@ -44,9 +45,32 @@ def read(arguments: tuple[str, ...]) -> Listing:
                     f"{path} gets two labels: {label_of[path]!r} and, by {argument!r}, {label!r}",
                     expected="patterns of which each file matches one",
                 )
+    _refuse_parts(set(label_of.values()))
     root = common_folder([path.parent.parent for path in label_of])
-    notes = (f"files of kinds that are not read: {kinds(unread)}",) if unread else ()
-    return Listing(" ".join(arguments), (Part(None, root, tuple(label_of.items())),), notes)
+    notes = [f"files of kinds that are not read: {kinds(unread)}"] if unread else []
+    parts = sorted({name for path in label_of for name in _part_names(path, root)})
+    if len(parts) > 1:
+        notes.append(
+            f"images of {some(parts)} are put together, since patterns do not divide: give the "
+            "folder around them to keep these parts"
+        )
+    return Listing(" ".join(arguments), (Part(None, root, tuple(label_of.items())),), tuple(notes))
+
+
+def _refuse_parts(labels: set[str]) -> None:
+    """Parts of the data are no classes; such a mistake would end in a net that tells them apart."""
+    if len(labels) > 1 and all(map(split_named, labels)):
+        raise DataError(
+            f"{some(sorted(labels))} would be the classes, but are names of parts of the data",
+            expected="patterns or folders of classes",
+            remedy="give the folder that holds these",
+        )
+
+
+def _part_names(path: Path, root: Path) -> list[str]:
+    """Folders between the root and a file's own that bear the name of a part."""
+    inner = Path(os.path.relpath(path, root)).parts[:-2]
+    return [name for name in inner if split_named(name)]
 
 
 def located(argument: str, folder: Path) -> str:
@@ -60,6 +84,8 @@ def located(argument: str, folder: Path) -> str:
 def _match(argument: str, unread: Counter[str]) -> list[tuple[Path, str]]:
     """Files with their labels; pictures of folders that are not read are counted."""
     label, pattern = _named_label(argument, Path())
+    if not pattern:
+        return []
     path = Path(pattern).expanduser()
     if path.is_file():
         return [(path, label or _folder_name(path.parent))] if has_image_suffix(path.name) else []

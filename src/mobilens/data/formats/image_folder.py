@@ -149,7 +149,8 @@ def _filled(look: _Look) -> Part:
 def _refuse_wrapper(root: Path, label: str) -> None:
     wrapper = next(item for item in visible_folders(root) if clean_name(item.name) == label)
     inner = [item for item in visible_folders(wrapper) if find_images(item).images]
-    if len(inner) > 1 and not find_images(wrapper, recursive=False).images:
+    divided = any(split_named(item.name) for item in inner)
+    if (len(inner) > 1 or divided) and not find_images(wrapper, recursive=False).images:
         raise DataError(
             f"{root} holds one folder, and {wrapper.name} holds {_names(inner)}",
             expected=CLASS_FOLDERS,

@@ -66,7 +66,7 @@ def find_exact_duplicates(photos: Sequence[Photo]) -> list[Finding]:
 
 
 def find_near_duplicates(photos: Sequence[Photo], observer: Observer = SILENT) -> list[Finding]:
-    """Find pictures that were saved again, resized, toned, slightly cropped or mirrored.
+    """Find pictures that were saved again, resized, toned, slightly cropped or turned.
 
     Files of the same content count once, and images under 32 pixels are not compared.
 
@@ -103,15 +103,16 @@ def _near_findings(photos: Sequence[Photo], pairs: Sequence[Twins]) -> list[Find
     copies = [
         pair for pair in pairs if pair[0].split == pair[1].split and pair[0].label == pair[1].label
     ]
-    measured = sum(photo.split != "train" for photo in photos)
+    measured = sum(photo.split != "train" and photo.is_readable for photo in photos)
     leaked = {photo.name for pair in crossing for photo in pair[:2] if photo.split != "train"}
     is_grave = len(leaked) > NEAR_LEAK_PROBLEM_SHARE * measured
     found = [
         Finding(
             "near_leak",
             "problem" if is_grave else "warning",
-            f"{len(leaked):,} of {counted(measured, 'image')} to measure on look nearly the same "
-            "as one in another split: what was learnt by heart is measured",
+            f"{len(leaked):,} of {counted(measured, 'image')} to measure on "
+            f"{'looks' if len(leaked) == 1 else 'look'} nearly the same as one in another split: "
+            "what was learnt by heart is measured",
             "keep pictures of one moment in one split",
             tuple(map(_pair_item, leaks)),
         ),
@@ -141,8 +142,8 @@ def _group_item(group: Sequence[Photo]) -> Item:
 
 def _pair_item(twins: Twins) -> Item:
     first, second, pair = twins
-    mirrored = ", mirrored" if pair.is_mirrored else ""
-    text = f"{' ~ '.join(_shown((first, second)))} (alike {pair.similarity:.2f}{mirrored})"
+    turned = f", {pair.turned}" if pair.turned else ""
+    text = f"{' ~ '.join(_shown((first, second)))} (alike {pair.similarity:.2f}{turned})"
     return Item(text, (first.name, second.name))
 
 

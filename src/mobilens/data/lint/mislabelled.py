@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 from mobilens.data.lint.finding import Finding, Item, counted
 
+# From the label's probability to the answer's: a net that hardly tells its classes apart
+# contradicts many labels, and none of them with conviction.
+LEAST_GAP = 0.3
+
 
 @dataclass(frozen=True)
 class Suspect:
@@ -36,7 +40,7 @@ def find_suspects(probabilities: NDArray[np.float32], targets: NDArray[np.int64]
     The rule of confident learning (Northcutt, Jiang and Chuang, 2021): the usual confidence in a
     class is the mean probability that images labelled so get for it. An image is suspect if
     another class reaches its usual confidence, its own label does not, and that class is the
-    model's answer.
+    model's answer. Here it must be so by a wide gap, too.
 
     Args:
         probabilities: (N, classes), the model's answers, best on images it has not learnt.
@@ -53,7 +57,7 @@ def find_suspects(probabilities: NDArray[np.float32], targets: NDArray[np.int64]
     usual = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
     likely = probabilities.argmax(axis=1)
     highest = probabilities.max(axis=1)
-    is_suspect = (likely != targets) & (highest >= usual[likely]) & (own < usual[targets])
+    is_suspect = (highest >= usual[likely]) & (own < usual[targets]) & (highest - own >= LEAST_GAP)
     order = sorted(np.nonzero(is_suspect)[0].tolist(), key=lambda at: own[at] - highest[at])
     return [
         Suspect(at, int(targets[at]), int(likely[at]), float(own[at]), float(highest[at]))

@@ -1,4 +1,4 @@
-"""Near duplicates: the same picture saved again, resized, toned, slightly cropped or mirrored.
+"""Near duplicates: the same picture saved again, resized, toned, slightly cropped or turned.
 
 Two steps. A coarse signature, the gradients of a 14 x 14 luminance grid, finds candidates by
 matrix products over all pairs. Each candidate is then compared by the gradients of its 48 x 48
@@ -9,7 +9,7 @@ the next shirt on the same bed (docs/log.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,15 @@ CANDIDATE_SIMILARITY = 0.72
 SAME_SIMILARITY = 0.92
 # Compared in detail, at one or two thousandths of a second each: the best by the signature.
 MAX_CANDIDATES = 5_000
+
+# By rows and columns, as arrays are.
+TURNS: dict[str, Callable[[Thumbnails], Thumbnails]] = {
+    "": lambda pictures: pictures,
+    "mirrored": lambda pictures: pictures[:, :, ::-1],
+    "turned by 90°": lambda pictures: np.rot90(pictures, 1, (1, 2)),
+    "turned by 180°": lambda pictures: pictures[:, ::-1, ::-1],
+    "turned by 270°": lambda pictures: np.rot90(pictures, 3, (1, 2)),
+}
 
 _GRID = 16
 _MAX_SHIFT = 3
@@ -44,13 +53,13 @@ class NearPair:
         first: Index of one.
         second: Index of the other, above ``first``.
         similarity: 0.92 to 1.
-        is_mirrored: Whether they match when one is mirrored.
+        turned: How one must be turned to match: a key of ``TURNS``.
     """
 
     first: int
     second: int
     similarity: float
-    is_mirrored: bool
+    turned: str
 
 
 def find_near_pairs(thumbnails: Thumbnails, observer: Observer = SILENT) -> list[NearPair]:
@@ -65,10 +74,10 @@ def find_near_pairs(thumbnails: Thumbnails, observer: Observer = SILENT) -> list
     """
     signatures = _signatures(thumbnails)
     pairs: dict[tuple[int, int], NearPair] = {}
-    for is_mirrored in (False, True):
-        others = _signatures(thumbnails[:, :, ::-1]) if is_mirrored else signatures
+    for name, turn in TURNS.items():
+        others = _signatures(turn(thumbnails)) if name else signatures
         first, second = _candidates(signatures, others, observer)
-        for pair in _compared(thumbnails, first, second, is_mirrored, observer):
+        for pair in _compared(thumbnails, first, second, name, observer):
             known = pairs.get((pair.first, pair.second))
             if known is None or known.similarity < pair.similarity:
                 pairs[pair.first, pair.second] = pair
@@ -115,16 +124,15 @@ def _compared(
     thumbnails: Thumbnails,
     first: NDArray[np.intp],
     second: NDArray[np.intp],
-    is_mirrored: bool,
+    turned: str,
     observer: Observer,
 ) -> Iterator[NearPair]:
     starts = range(0, len(first), _PAIRS_AT_ONCE)
     for start in observer.progress(starts, len(starts), "look closely"):
         left, right = (index[start : start + _PAIRS_AT_ONCE] for index in (first, second))
-        turned = thumbnails[right][:, :, ::-1] if is_mirrored else thumbnails[right]
-        similarity = aligned_similarity(thumbnails[left], turned)
+        similarity = aligned_similarity(thumbnails[left], TURNS[turned](thumbnails[right]))
         for at in np.nonzero(similarity > SAME_SIMILARITY)[0]:
-            yield NearPair(int(left[at]), int(right[at]), float(similarity[at]), is_mirrored)
+            yield NearPair(int(left[at]), int(right[at]), float(similarity[at]), turned)
 
 
 def aligned_similarity(left: Thumbnails, right: Thumbnails) -> Floats:

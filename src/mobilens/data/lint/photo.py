@@ -91,6 +91,8 @@ def look_at(datasets: Sequence[Dataset]) -> Iterator[Photo]:
 
 def _look(path: Path, name: str, split: str, label: str, keeps_thumbnail: bool) -> Photo:
     try:
+        if path.exists() and not path.is_file():
+            return Photo(name, split, label, "", error="not a file")
         content = path.read_bytes()
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)

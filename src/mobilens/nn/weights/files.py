@@ -34,6 +34,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         WeightsError: No such file, another kind of file, or one that holds more than tensors.
         MissingExtraError: A Keras file, and h5py is not installed.
     """
+    if path.is_dir():
+        raise WeightsError(
+            f"{path} is a folder",
+            expected="a file of weights",
+            remedy="name one of its files; MOBILENS_WEIGHTS_DIR may name a folder to choose from",
+        )
     if not path.is_file():
         raise WeightsError(
             f"there is no file {path}",
