@@ -13,7 +13,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mobilens.data.dataset import Dataset, load_split, load_splits
+from mobilens.data.dataset import Dataset, DataSplits, load_split, load_splits
 from mobilens.data.lint import Finding, LintReport, check_splits
 from mobilens.data.listing import Source
 from mobilens.errors import DataError, SpecError, UsageError
@@ -41,7 +41,7 @@ def train(
     width: float = 1.0,
     width_rule: WidthRule = "paper",
     resolution: int | None = None,
-    weights: str | Path = "auto",
+    weights: str | Path | None = "auto",
     recipe: str | Path | Recipe | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -63,7 +63,7 @@ def train(
         width: Width multiplier.
         width_rule: ``"paper"`` or ``"torchvision"``; they differ for V3 only.
         resolution: Input side, pixels; the paper's by default.
-        weights: ``"auto"``, ``"none"``, a name or a file.
+        weights: ``"auto"``, ``"none"`` (or None), a name or a file.
         recipe: Name, ``recipe.json`` of another run (its recipe alone counts, not its other
             settings), or a ``Recipe``; by default ``"transfer"``
             with weights, ``"transfer_v3_small"`` for that net, and ``"scratch"`` without.
@@ -93,7 +93,7 @@ def train(
     from mobilens.training.folder import run_folder
     from mobilens.training.settings import TrainSettings, find_recipe
 
-    source = _names(data)
+    source = _names(data) if data is not None else ()
     if not source:
         raise UsageError("no data was given", expected="a folder, a CSV file or patterns")
     settings = TrainSettings(
@@ -106,7 +106,7 @@ def train(
         width=width,
         width_rule=width_rule,
         resolution=resolution,
-        weights=str(weights),
+        weights=str(weights or "none"),
         seed=seed,
         device=device,
         minutes=minutes,
@@ -286,7 +286,7 @@ def check(
     """
     splits = load_splits(data)
     # First, so that a model of other classes is refused at once.
-    suspects = _mislabelled(model, data, observer) if model else []
+    suspects = _mislabelled(model, data, splits, observer) if model else []
     return check_splits(splits, observer=observer).with_findings(suspects)
 
 
@@ -322,7 +322,7 @@ def _command(settings: TrainSettings, folder: Path, recipe: str | Path | Recipe 
         value = getattr(settings, field.name)
         option = "--" + field.name.replace("_", "-")
         default = not repeats and value == getattr(plain, field.name)
-        unsaid = value is None or value is False or default
+        unsaid = value is None or value is False or value == "" or default
         if field.name in ("source", "recipe", "command", "directory", "task") or unsaid:
             continue
         words += [option] if value is True else [option, str(value)]
@@ -379,7 +379,9 @@ def _not_learnt(
     return whole
 
 
-def _mislabelled(model: str | Path, data: Source, observer: Observer) -> list[Finding]:
+def _mislabelled(
+    model: str | Path, data: Source, splits: DataSplits, observer: Observer
+) -> list[Finding]:
     """Ask a model about every image that can be read."""
     predictor = open_predictor(model)
     dataset = load_split(data, "all", predictor.task.class_names)
@@ -389,4 +391,5 @@ def _mislabelled(model: str | Path, data: Source, observer: Observer) -> list[Fi
         observer=observer,
         label="predict",
     )
-    return label_suspects(evaluation)
+    parts = [part for part in (splits.train, splits.val, splits.test) if part is not None]
+    return [one for part in parts for one in label_suspects(evaluation, dataset.root, part)]

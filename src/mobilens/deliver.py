@@ -34,6 +34,7 @@ class Delivered:
         file: The model file, proven.
         report: The page.
         evaluation: What the file reached on the validation data.
+        findings: What the check of the data found.
     """
 
     folder: Path
@@ -41,6 +42,7 @@ class Delivered:
     file: Path
     report: Path
     evaluation: Evaluation
+    findings: tuple[Finding, ...]
 
 
 def deliver(result: TrainResult, observer: Observer) -> Delivered:
@@ -61,8 +63,9 @@ def deliver(result: TrainResult, observer: Observer) -> Delivered:
     timings = _time(exported.path, observer)
     page = result.folder / REPORT_FILE
     blend = checkpoint.provenance["scores"].get("blend")
-    write_report(page, _report(result, blend, exported, exported.file, timings, observer))
-    return Delivered(result.folder, result.checkpoint, exported.path, page, exported.file)
+    findings = _findings(result, exported.file, observer)
+    write_report(page, _report(result, blend, exported, exported.file, timings, findings))
+    return Delivered(result.folder, result.checkpoint, exported.path, page, exported.file, findings)
 
 
 def _time(file: Path, observer: Observer) -> BenchmarkReport:
@@ -84,7 +87,7 @@ def _report(
     exported: Exported,
     evaluation: Evaluation,
     timings: BenchmarkReport,
-    observer: Observer,
+    findings: tuple[Finding, ...],
 ) -> RunReport:
     epochs = tuple(
         Epoch(
@@ -123,7 +126,7 @@ def _report(
             exported.agreeing,
             evaluation.num_images,
         ),
-        findings=_findings(result, evaluation, observer),
+        findings=findings,
         data_notes=result.splits.notes,
         skipped=result.skipped,
         latency=latency,
@@ -145,9 +148,8 @@ def _public(settings: TrainSettings) -> TrainSettings:
 
 
 def _licences(result: TrainResult) -> tuple[tuple[str, str], ...]:
-    weights = result.weights_licence or "own" if result.weights else ""
     stated = {
-        "Weights that training began with": weights,
+        "Weights that training began with": result.weights_licence,
         "Photos": result.settings.data_licence,
     }
     return tuple((what, licence) for what, licence in stated.items() if licence)

@@ -149,28 +149,37 @@ def evaluate(
     )
 
 
-def label_suspects(evaluation: Evaluation, root: Path | None = None) -> list[Finding]:
+def label_suspects(
+    evaluation: Evaluation, root: Path | None = None, part: Dataset | None = None
+) -> list[Finding]:
     """Give the labels that the answers contradict with more than the model's usual confidence.
 
     Args:
         evaluation: The answers.
         root: Folder that files are named from; the data set's own by default.
+        part: What to look at, all by default. A model is surer of what it has learnt, so training
+            and validation images are best looked at apart.
 
     Raises:
         UsageError: The model does not classify.
     """
-    probabilities = []
-    for prediction in evaluation.predictions:
+    wanted = {sample.path for sample in (part or evaluation.dataset).samples}
+    samples, probabilities = [], []
+    for sample, prediction in zip(evaluation.samples, evaluation.predictions, strict=True):
         if not isinstance(prediction, ClassificationPrediction):
             raise UsageError("the model does not classify", expected="a model that classifies")
-        probabilities.append(prediction.probabilities)
+        if sample.path in wanted:
+            samples.append(sample)
+            probabilities.append(prediction.probabilities)
+    if not samples:
+        return []
     dataset = evaluation.dataset
     named_from = (root or dataset.root).absolute()
     return find_mislabelled(
-        [relative_name(sample.path.absolute(), named_from) for sample in evaluation.samples],
+        [relative_name(sample.path.absolute(), named_from) for sample in samples],
         dataset.class_names,
         np.stack(probabilities),
-        np.array([sample.target for sample in evaluation.samples]),
+        np.array([sample.target for sample in samples]),
     )
 
 

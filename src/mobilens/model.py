@@ -72,7 +72,8 @@ class Model:
 
         Args:
             path: ``.onnx`` file written by ``mobilens export``, or ``.safetensors`` checkpoint.
-            threads: Threads for one answer and for decoding; every core by default.
+            threads: Threads for one answer and for decoding; every core by default. Of a
+                checkpoint, for all that torch does in this process.
 
         Raises:
             BundleError: It is no model file, or cannot be trusted.

@@ -127,7 +127,7 @@ def test_a_model_finds_wrong_labels(coloured: Path, toy: Path, capsys: pytest.Ca
     main(["check", str(coloured), "--model", str(toy), "--json"])
     findings = json.loads(capsys.readouterr().out)["findings"]
     suspects = next(one for one in findings if one["kind"] == "mislabelled")
-    assert suspects["message"] == "1 label of 46 that the model finds hard to believe"
+    assert suspects["message"] == "1 label of 37 that the model finds hard to believe"
     assert suspects["items"] == [
         {
             "text": "blue/wrong.png: labelled blue (0 %), looks like red (100 %)",

@@ -31,14 +31,13 @@ def runs(write_photos, tmp_path_factory):
     photos = write_photos(root / "tints")
     # At 32 pixels BatchNorm would see one value a channel and image, and a rounding of 1e-7 in the
     # first weights would become 1 % in the answers, with one process too; at 64 it stays small.
-    # Dropout is drawn in each process: without it nothing differs.
     recipe = Recipe(
         "plain",
         EPOCHS,
         batch_size=BATCH,
         optimizer="sgd",
         lr=0.02,
-        dropout=0.0,
+        dropout=0.4,
         ema_epochs=0.5,
         augmentation=Augmentation(random_erasing=0.2, mixup=0.2, cutmix=1.0),
     )

@@ -15,6 +15,7 @@ from mobilens.cli import main
 from mobilens.errors import DataError, MobilensError, UsageError
 from mobilens.nn.checkpoint import Checkpoint, load_tensors
 from mobilens.training.augment import Augmentation
+from mobilens.training.folder import locked
 from mobilens.training.recipe import Recipe
 from mobilens.training.run import run_training
 from mobilens.training.settings import TrainSettings
@@ -39,7 +40,7 @@ class Listener:
 def gentle(epochs, **numbers):
     """A recipe by which a few epochs tell three tints apart."""
     plain = Augmentation(crop_scale=(0.6, 1.0), policy="none")
-    few_steps = {"batch_size": 8, "lr": 5e-3, "bn_momentum": 0.3, "ema_epochs": 0.5}
+    few_steps = {"batch_size": 8, "lr": 5e-3, "ema_epochs": 0.5}
     return Recipe("gentle", epochs, augmentation=plain, **few_steps | numbers)
 
 
@@ -515,7 +516,7 @@ def test_offline_says_where_the_weights_are_to_be_had(photos, tmp_path, monkeypa
     assert len(said) == 2
     assert said[0].startswith("weights: offline, and none of mobilenet_v3_small on this machine")
     assert said[0].endswith("on another one and give the file with --weights FILE")
-    assert said[1] == "weights: none could be had, training from scratch"
+    assert said[1] == "weights: none available, training from scratch"
 
 
 def test_a_run_goes_on_without_the_file_that_it_began_with(photos, tmp_path):
@@ -582,3 +583,26 @@ def test_clipping_bounds_how_far_a_step_goes(photos, tmp_path):
     bound = 4 * 5e-3 * 1e-4  # steps of an epoch, rate, norm
     assert moved(1e-4) <= 1.01 * bound + 1e-6  # the weights' own rounding
     assert moved(0.0) > 100 * bound
+
+
+def test_a_second_process_is_kept_out_of_a_run(photos, tmp_path):
+    with (
+        locked(tmp_path, leads=True),
+        pytest.raises(UsageError, match=f"another process trains in {tmp_path}"),
+    ):
+        run_training(small(photos, gentle(1)), tmp_path, Listener())
+    assert not (tmp_path / "recipe.json").exists()
+    run_training(small(photos, gentle(1)), tmp_path, Listener())
+
+
+def test_an_empty_name_of_a_folder_is_wrong_use(photos, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", str(photos), "--out", ""])
+    assert stopped.value.code == 2
+    assert "argument --out: the name is empty" in capsys.readouterr().err
+
+
+def test_a_refused_run_leaves_nothing(photos, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert refused([str(photos), *SMALL, "--batch-size", "1", "--out", str(out)], capsys)[0] == 2
+    assert not out.exists()

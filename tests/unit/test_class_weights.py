@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mobilens.data.dataset import Dataset, Sample
+from mobilens.observer import SILENT
 from mobilens.training.recipe import Recipe
 from mobilens.training.run import _class_weights
 
@@ -22,7 +23,7 @@ def weights(counts, balance="auto"):
         for number in range(count)
     )
     recipe = Recipe("test", epochs=1, balance=balance)
-    return _class_weights(Dataset(Path(), "train", names, samples), recipe, CPU)
+    return _class_weights(Dataset(Path(), "train", names, samples), recipe, CPU, SILENT)
 
 
 @given(st.lists(st.integers(1, 300), min_size=2, max_size=12))

@@ -25,7 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch", type=positive_ints, default="1", metavar="N,N", help="images in one run"
     )
     parser.add_argument(
-        "--rounds", type=positive_int, default=5, metavar="N", help="fresh processes for each"
+        "--rounds",
+        type=positive_int,
+        default=5,
+        metavar="N",
+        help="repetitions of each configuration, each in a fresh process",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 

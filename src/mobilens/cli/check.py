@@ -29,9 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", metavar="FILE", help="model file or checkpoint that looks for wrong labels"
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print JSON, with every case, or with error"
-    )
+    parser.add_argument("--json", action="store_true", help="print JSON: every case, or the error")
 
 
 def run(args: argparse.Namespace) -> int:

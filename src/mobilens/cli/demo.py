@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mobilens.cli.arguments import positive_int
+from mobilens.cli.arguments import named_path, positive_int
 from mobilens.cli.terminal import say, table
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder for the results (default: runs/demo)"
+        "--out", type=named_path, metavar="DIR", help="folder for the results (default: runs/demo)"
     )
     parser.add_argument(
         "--epochs", type=positive_int, default=12, metavar="N", help="epochs of training"

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mobilens.cli.arguments import named_path
 from mobilens.cli.terminal import print_json
 from mobilens.observer import TerminalObserver
 
@@ -20,15 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="best.safetensors")
     parser.add_argument("--to", default="onnx", choices=TARGETS, help="kind of model file")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="model file (default: model.onnx beside it)"
+        "--out", type=named_path, metavar="FILE", help="model file (default: model.onnx beside it)"
     )
-    parser.add_argument(
+    proof = parser.add_mutually_exclusive_group()
+    proof.add_argument(
         "--data",
         nargs="+",
         metavar="DATA",
         help="validation data to prove it on (default: what it was trained with)",
     )
-    parser.add_argument(
+    proof.add_argument(
         "--no-data", action="store_true", help="prove it on patterns only; accuracy is not stated"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")

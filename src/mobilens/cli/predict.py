@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     if not answered and not failed:
         say("no image was given")
     if failed:
-        say(f"{answered:,} images answered, {failed:,} could not be read")
+        say(f"{answered:,} image{'s' * (answered != 1)} answered, {failed:,} could not be read")
     return 0 if answered else 1
 
 

@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobilens.cli.arguments import positive_float, positive_int
+from mobilens.cli.arguments import named_path, positive_float, positive_int
 from mobilens.cli.terminal import print_json
 from mobilens.observer import TerminalObserver
 from mobilens.spec.model import WIDTH_RULES
@@ -24,6 +24,9 @@ EPILOG = """\
 recipes:
   transfer                 with weights; the default there
   transfer_v3_small        with weights of MobileNetV3-Small; the default there
+  transfer_mixup           transfer with Mixup
+  transfer_cutmix          transfer with CutMix
+  transfer_erasing         transfer with random erasing
   scratch                  without weights; the default there
   mobilenet_v1             the paper's, for ImageNet
   mobilenet_v2             the paper's, for ImageNet
@@ -46,16 +49,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         metavar="NAME|FILE",
-        help="a name from the list below; the recipe.json of a run repeats it, less what other "
-        "options say",
+        help="a name from the list below; the recipe.json of a run repeats that run, other options "
+        "override it",
     )
     _add_settings(parser)
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder for the results (default: runs/NAME)"
+        "--out", type=named_path, metavar="DIR", help="folder for the results (default: runs/NAME)"
     )
     parser.add_argument(
         "--resume",
-        type=Path,
+        type=named_path,
         metavar="DIR",
         help="go on with the run in this folder, whose recipe.json says the rest",
     )
@@ -90,7 +93,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--lr", type=positive_float, metavar="L", help=f"highest learning rate {recipe}"
     )
-    group.add_argument("--seed", type=int, metavar="S", help="of everything random (default: 0)")
+    group.add_argument("--seed", type=int, metavar="S", help="random seed (default: 0)")
     group.add_argument(
         "--minutes", type=positive_float, metavar="M", help="cut the epochs to fit into this time"
     )
@@ -141,7 +144,8 @@ def run_and_deliver(settings: TrainSettings, folder: Path) -> Delivered | None:
         if not (folder / SETTINGS_FILE).is_file():
             raise
         raise InterruptedRunError(
-            f"stopped; {folder} holds what is done", remedy=f"mobilens train --resume {folder}"
+            f"stopped; {folder} holds what is done",
+            remedy=shlex.join(["mobilens", "train", "--resume", str(folder)]),
         ) from None
 
 
@@ -227,7 +231,7 @@ def _places(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def _text(delivered: Delivered) -> str:
-    folder = delivered.folder
+    recipe = str(delivered.folder / "recipe.json")
     size = delivered.file.stat().st_size / 1e6
     return "\n".join(
         [
@@ -236,8 +240,8 @@ def _text(delivered: Delivered) -> str:
             f"top-1 {delivered.evaluation.scores.main.percent()} % on "
             f"{delivered.evaluation.num_images} validation images",
             f"report   {delivered.report}",
-            f"predict  mobilens predict {delivered.file} PHOTO.jpg",
-            f"repeat   mobilens train --recipe {folder / 'recipe.json'}",
+            f"predict  {shlex.join(['mobilens', 'predict', str(delivered.file), 'PHOTO.jpg'])}",
+            f"repeat   {shlex.join(['mobilens', 'train', '--recipe', recipe])}",
         ]
     )
 
@@ -250,4 +254,5 @@ def _json(delivered: Delivered) -> dict[str, object]:
         "report": str(delivered.report),
         "bytes": delivered.file.stat().st_size,
         "evaluation": delivered.evaluation.to_json(),
+        "problems": [one.message for one in delivered.findings if one.severity == "problem"],
     }

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("file", metavar="FILE", help="model file that mobilens export wrote")
     parser.add_argument(
-        "--json", action="store_true", help="print JSON; with ok and, if it broke, error"
+        "--json", action="store_true", help="print JSON with ok and, on failure, error"
     )
 
 

@@ -161,6 +161,12 @@ def _prove(
             expected="the same answer on every image",
             remedy="report this with the checkpoint: a float export should never differ",
         )
+    if before.skipped:
+        first = before.skipped[0]
+        observer.say(
+            f"{len(before.skipped)} of {len(dataset)} images cannot be read and are left out of "
+            f"the figures; the first: {first.path}: {first.reason}"
+        )
     return Exported(path, before, after, before.num_images)
 
 

@@ -9,7 +9,7 @@ from math import ceil, floor, log10
 
 from mobilens.vision.calibration import ReliabilityBin
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 18, 16, 38
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 18, 16, 38
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,10 +141,17 @@ def _loss_chart(epochs: Sequence[Epoch]) -> str:
 
 
 def _top1_chart(epochs: Sequence[Epoch]) -> str:
-    points = [(float(one.epoch), one.val_top1) for one in epochs if one.val_top1 is not None]
+    measured = [one for one in epochs if one.val_top1 is not None]
+    points = [(float(one.epoch), one.val_top1) for one in measured if one.val_top1 is not None]
     if not points:
         return ""
-    epoch, best = max(points, key=lambda point: point[1])
+    # As training ranks them: of equals, the lower loss.
+    ranked = [
+        (top1, -one.val_loss if one.val_loss is not None else -math.inf, -epoch)
+        for one, (epoch, top1) in zip(measured, points, strict=True)
+    ]
+    best, _, negated = max(ranked)
+    epoch = -negated
     return line_chart(
         f"Top-1 on validation over {len(epochs)} epochs; the best is {100 * best:.1f} % at epoch "
         f"{epoch:g}",

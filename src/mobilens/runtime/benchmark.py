@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,9 +93,6 @@ class BenchmarkReport:
     def to_json(self) -> dict[str, Any]:
         """Give it as JSON values."""
         return dict(codec.to_json(self))
-
-
-Turns = Iterable[Configuration]
 
 
 def benchmark(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mobilens.errors import SpecError
+from mobilens.spec import codec
 from mobilens.training.trivial_augment import trivial_augment
 
 Draws = NDArray[np.float32]
@@ -50,6 +51,8 @@ class Augmentation:
         return self.mixup > 0 or self.cutmix > 0
 
     def __post_init__(self) -> None:
+        for name, item in codec.read_fields(self, "augmentation").items():
+            object.__setattr__(self, name, item)
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
             raise SpecError(f"crop_scale is {low}, {high}", expected="above 0, rising, up to 1")

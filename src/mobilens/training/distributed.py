@@ -108,13 +108,15 @@ def local_device(name: str) -> torch.device:
 
 
 def distribute(net: nn.Module, world: World, device: torch.device) -> nn.Module:
-    """Wrap a net so that its gradients and BatchNorm statistics run over all processes."""
+    """Wrap a net so that gradients, BatchNorm statistics and dropout are those of one process."""
     if world.size == 1:
         return net
-    for name, module in net.named_modules():
+    for name, module in list(net.named_modules()):
+        parent, _, leaf = name.rpartition(".")
         if isinstance(module, nn.BatchNorm2d):
-            parent = net.get_submodule(name.rpartition(".")[0])
-            setattr(parent, name.rpartition(".")[2], SyncBatchNorm2d.sharing(module))
+            setattr(net.get_submodule(parent), leaf, SyncBatchNorm2d.sharing(module))
+        elif isinstance(module, nn.Dropout):
+            setattr(net.get_submodule(parent), leaf, SharedDropout(module.p))
     devices = [device] if device.type == "cuda" else None
     return DistributedDataParallel(net, device_ids=devices)
 
@@ -148,6 +150,25 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         shift = self.bias - mean * scale
         out: Tensor = x * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
         return out.to(x.dtype)
+
+
+class SharedDropout(nn.Dropout):
+    """Dropout whose draws are those of one process with the whole batch.
+
+    Every process draws for all, from the same state of the random numbers, and takes its part.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, ...), same shape out."""
+        if not self.training or not self.p:
+            return x
+        counts = torch.zeros(torch.distributed.get_world_size(), dtype=torch.int64, device=x.device)
+        rank = torch.distributed.get_rank()
+        counts[rank] = len(x)
+        torch.distributed.all_reduce(counts)
+        first = int(counts[:rank].sum())
+        kept = x.new_empty((int(counts.sum()), *x.shape[1:])).bernoulli_(1 - self.p)
+        return x * kept[first : first + len(x)].div(1 - self.p)
 
 
 def _moments_of_all(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mobilens.atomic import remove_leftovers
@@ -19,6 +22,42 @@ def clear_leftovers(folder: Path) -> None:
     """Remove what a run that was killed while it wrote left beside its files, and nothing else."""
     for name in FILES:
         remove_leftovers(folder / name)
+
+
+@contextmanager
+def locked(folder: Path, leads: bool) -> Iterator[None]:
+    """Keep a second run out of a folder; the system lets go of it when this process ends.
+
+    Args:
+        folder: It exists.
+        leads: Whether this process is the one that writes; the others need no lock.
+
+    Raises:
+        UsageError: Another process trains there.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows keeps two writers apart by itself
+        leads = False
+    if not leads:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise UsageError(
+            f"another process trains in {folder}",
+            expected="one at a time",
+            remedy="wait for it, stop it, or name another folder with --out",
+        ) from None
+    except OSError:  # some network drives know no locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def forget_unbegun(folder: Path) -> None:

@@ -198,7 +198,7 @@ def _train_epoch(
     """Show every image once; give the mean loss."""
     epoch, recipe = progress.epoch, run.recipe
     # All randomness of an epoch hangs on its number, so that a restart repeats it.
-    torch.manual_seed(run.seed * 1_000_003 + epoch * 1_009 + run.world.rank)
+    torch.manual_seed(run.seed * 1_000_003 + epoch * 1_009)
     draws = epoch_draws(len(run.data.train), run.seed, epoch)
     order = np.random.Generator(np.random.Philox(key=[run.seed, epoch + 2**32])).permutation(
         len(run.data.train)

@@ -17,6 +17,10 @@ from mobilens.training.augment import Augmentation
 MAX_REPEATS = 4
 
 
+# Largest weight of a new batch in BatchNorm's running statistics.
+BN_MOMENTUM = 0.1
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a model is trained.
@@ -54,7 +58,8 @@ class Recipe:
         blend: Whether weights between those that training began with and those at its end are tried
             too (arXiv 2109.01903).
         dropout: Before the classifier; None for the paper's.
-        bn_momentum: Weight of a new batch in BatchNorm's running statistics.
+        bn_epochs: Time constant of BatchNorm's running statistics, in epochs, as long as a batch
+            does not weigh more than a tenth in them; 0 for that tenth.
         init_std: Deviation of convolutions' weights before training, a normal distribution cut at
             two of it; None sets each by its fan-out. Where weights are loaded, they stay.
         balance: ``"weights"`` weights rare classes more in the loss, ``"auto"`` only when the
@@ -86,12 +91,15 @@ class Recipe:
     cycles: int = 1
     blend: bool = False
     dropout: float | None = None
-    bn_momentum: float = 0.1
+    bn_epochs: float = 0.0
     init_std: float | None = None
     balance: Literal["auto", "weights", "none"] = "auto"
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
+        # A 5 given for a 5.0 would be other bytes in the checkpoint.
+        for name, item in codec.read_fields(self, "recipe").items():
+            object.__setattr__(self, name, item)
         for name in ("epochs", "batch_size", "lr", "optimizer_eps", "gamma", "gamma_epochs"):
             if not getattr(self, name) > 0:
                 raise SpecError(f"{name} is {getattr(self, name)}", expected="above 0")
@@ -101,6 +109,7 @@ class Recipe:
             "warmup_epochs",
             "head_penalty",
             "ema_epochs",
+            "bn_epochs",
             "frozen_stride",
             "clip_norm",
         ):
@@ -108,7 +117,7 @@ class Recipe:
                 raise SpecError(f"{name} is {getattr(self, name)}", expected="0 or more")
         if not 1 <= self.cycles <= self.epochs:
             raise SpecError(f"cycles is {self.cycles}", expected="1 to the number of epochs")
-        for name in ("momentum", "label_smoothing", "bn_momentum"):
+        for name in ("momentum", "label_smoothing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SpecError(f"{name} is {getattr(self, name)}", expected="0 to 1")
 
@@ -132,6 +141,12 @@ class Recipe:
         needed = math.ceil(self.min_steps / math.ceil(count / self.batch_size))
         epochs = max(self.epochs, min(needed, MAX_REPEATS * self.epochs))
         return replace(self, epochs=epochs, min_steps=0)
+
+    def batchnorm_momentum(self, steps: int) -> float:
+        """Weight of a new batch in BatchNorm's statistics, with this many steps an epoch."""
+        if not self.bn_epochs:
+            return BN_MOMENTUM
+        return min(BN_MOMENTUM, 1 - math.exp(-1 / (steps * self.bn_epochs)))
 
     def without_weights(self) -> Recipe:
         """The same for a net that begins from nothing: all of it has to learn."""
@@ -194,6 +209,27 @@ def _transfer_v3_small() -> Recipe:
     return replace(_transfer(), name="transfer_v3_small", epochs=14, lr=5e-4, augmentation=larger)
 
 
+def _transfer_mixup() -> Recipe:
+    """``transfer`` with Mixup: for labels that are often wrong."""
+    plain = _transfer()
+    mixed = replace(plain.augmentation, mixup=0.2)
+    return replace(plain, name="transfer_mixup", augmentation=mixed)
+
+
+def _transfer_cutmix() -> Recipe:
+    """``transfer`` with CutMix: for things that are often half hidden."""
+    plain = _transfer()
+    mixed = replace(plain.augmentation, cutmix=1.0)
+    return replace(plain, name="transfer_cutmix", augmentation=mixed)
+
+
+def _transfer_erasing() -> Recipe:
+    """``transfer`` with random erasing: for nets that look at one small part alone."""
+    plain = _transfer()
+    erased = replace(plain.augmentation, random_erasing=0.25)
+    return replace(plain, name="transfer_erasing", augmentation=erased)
+
+
 def _scratch() -> Recipe:
     """No weights: more epochs, and mixing against learning by heart."""
     return Recipe(
@@ -212,6 +248,9 @@ def _scratch() -> Recipe:
 RECIPES: dict[str, Callable[[], Recipe] | str] = {
     "transfer": _transfer,
     "transfer_v3_small": _transfer_v3_small,
+    "transfer_mixup": _transfer_mixup,
+    "transfer_cutmix": _transfer_cutmix,
+    "transfer_erasing": _transfer_erasing,
     "scratch": _scratch,
     "mobilenet_v1": "mobilens.training.papers",
     "mobilenet_v2": "mobilens.training.papers",

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from mobilens.data.dataset import Dataset, DataSplits, SkippedFile, load_splits
+from mobilens.data.files import common_folder
+from mobilens.data.names import relative_name
 from mobilens.errors import DataError, UsageError, WeightsError
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.nn.init import init_weights
@@ -34,11 +36,12 @@ from mobilens.tasks.normalise import Normalise
 from mobilens.training.augment import epoch_draws
 from mobilens.training.cache import PixelCache, read_all
 from mobilens.training.distributed import World, joined_world, local_device
-from mobilens.training.folder import clear_leftovers, forget_unbegun
+from mobilens.training.folder import clear_leftovers, forget_unbegun, locked
 from mobilens.training.frozen import freeze, train_mode
 from mobilens.training.head_start import train_head
-from mobilens.training.loop import EVAL_BATCH_SIZE, Fit, TrainData, batch_loss, fit, score
+from mobilens.training.loop import BLENDS, EVAL_BATCH_SIZE, Fit, TrainData, batch_loss, fit, score
 from mobilens.training.memory import keep_freed_memory
+from mobilens.training.optim import WeightAverage, build_optimizer
 from mobilens.training.recipe import Recipe
 from mobilens.training.settings import SETTINGS_FILE, TrainSettings
 from mobilens.training.state import STATE_FILE
@@ -70,7 +73,7 @@ class TrainResult:
         best_epoch: Epoch whose weights were kept, counted from 1.
         weights: Name of the weights that it began with, or None.
         weights_licence: Their licence, or None.
-        seconds: From the first file read to the best checkpoint; of a resumed run, since then.
+        seconds: From the first file read to the best checkpoint; None of a resumed run.
         world: This process among all; only the leading one's files count.
     """
 
@@ -84,7 +87,7 @@ class TrainResult:
     best_epoch: int
     weights: str | None
     weights_licence: str | None
-    seconds: float
+    seconds: float | None
     world: World
 
     @property
@@ -109,7 +112,7 @@ def run_training(settings: TrainSettings, folder: Path, observer: Observer) -> T
     Raises:
         DataError: The data cannot be used, or has changed since the run began.
         WeightsError: The weights cannot be had or do not fit.
-        UsageError: A step would have too few images.
+        UsageError: A step would have too few images, or another process trains in the folder.
         MobilensError: The loss is no number any more.
     """
     device = local_device(settings.device)
@@ -117,7 +120,7 @@ def run_training(settings: TrainSettings, folder: Path, observer: Observer) -> T
         keep_freed_memory()
     folder.mkdir(parents=True, exist_ok=True)
     is_new = not (folder / SETTINGS_FILE).is_file()
-    with joined_world(device) as world:
+    with joined_world(device) as world, locked(folder, world.leads):
         if world.leads:
             clear_leftovers(folder)
         else:
@@ -134,8 +137,6 @@ def _run(
     settings: TrainSettings, folder: Path, observer: Observer, device: torch.device, world: World
 ) -> TrainResult:
     started = time.monotonic()
-    # As a resumed run reads them: a 5 given for a 5.0 would be other bytes in the checkpoint.
-    settings = TrainSettings.from_json(settings.to_json())
     here = settings.located()
     source = here.source
     splits = load_splits(source)
@@ -144,32 +145,30 @@ def _run(
     if world.leads:
         # Before the first epoch too: from here on a killed run can be resumed.
         settings.save(folder / SETTINGS_FILE)
-    start = _begun(folder) or _new_start(here, len(splits.train.class_names), observer)
+    begun = _begun(folder)
+    start = begun or _new_start(here, len(splits.train.class_names), observer)
     recipe = settings.resolved_recipe(has_weights=start.name is not None)
-    model = start.model
-    if recipe.dropout is not None:
-        model = replace(model, head=replace(model.head, dropout=recipe.dropout))
-    preprocessing = replace(start.preprocessing, crop_fraction=recipe.crop_fraction)
-    task_spec = TaskSpec(settings.task, splits.train.class_names, preprocessing)
+    start, task_spec = _described(start, recipe, settings.task, splits.train.class_names)
     task = torch_task(settings.task)
     data, splits, skipped = _read(splits, task_spec, task, settings, observer)
     recipe = _fit_to_size(recipe, len(data.train), observer)
     torch.manual_seed(settings.seed)
-    net = _build_net(task, model, start.weights, recipe)
     run = Fit(
-        net=net.to(device),
+        net=_build_net(task, start, recipe, math.ceil(len(data.train) / recipe.batch_size)).to(
+            device
+        ),
         task=task,
         recipe=recipe,
         data=data,
-        size=model.resolution,
-        normalise=Normalise(preprocessing).to(device),
+        size=start.model.resolution,
+        normalise=Normalise(task_spec.preprocessing).to(device),
         device=device,
         world=world,
         seed=settings.seed,
-        class_weights=_class_weights(splits.train, recipe, device),
+        class_weights=_class_weights(splits.train, recipe, device, observer),
     )
     if start.weights is not None:
-        _prepare_net(run, start.weights, preprocessing, observer)
+        _prepare_net(run, start.weights, task_spec.preprocessing, observer)
     freeze(run.net, recipe)
     if settings.minutes is not None:
         recipe = _fit_into(run, settings.minutes * 60 - (time.monotonic() - started), observer)
@@ -180,14 +179,14 @@ def _run(
     provenance = _provenance(settings, start, data)
 
     def save_best(tensors: dict[str, Tensor], row: dict[str, float]) -> None:
-        checkpoint = Checkpoint(model, task_spec, tensors, provenance | {"scores": row})
+        checkpoint = Checkpoint(start.model, task_spec, tensors, provenance | {"scores": row})
         checkpoint.save(folder / BEST_FILE)
 
     progress = fit(run, folder, observer, save_best)
     return TrainResult(
         folder=folder,
         settings=settings,
-        model=model,
+        model=start.model,
         task=task_spec,
         splits=splits,
         skipped=skipped,
@@ -195,7 +194,7 @@ def _run(
         best_epoch=progress.best_epoch,
         weights=start.name,
         weights_licence=start.licence,
-        seconds=time.monotonic() - started,
+        seconds=None if begun else time.monotonic() - started,
         world=world,
     )
 
@@ -213,6 +212,17 @@ class _Start:
     weights: PretrainedWeights | None = None
     name: str | None = None
     licence: str | None = None
+
+
+def _described(
+    start: _Start, recipe: Recipe, task: str, class_names: tuple[str, ...]
+) -> tuple[_Start, TaskSpec]:
+    """What the recipe changes in the model and in how its pixels are prepared."""
+    if recipe.dropout is not None:
+        head = replace(start.model.head, dropout=recipe.dropout)
+        start = replace(start, model=replace(start.model, head=head))
+    preprocessing = replace(start.preprocessing, crop_fraction=recipe.crop_fraction)
+    return start, TaskSpec(task, class_names, preprocessing)
 
 
 def _provenance(settings: TrainSettings, start: _Start, data: TrainData) -> dict[str, Any]:
@@ -246,7 +256,7 @@ def _new_start(settings: TrainSettings, num_classes: int, observer: Observer) ->
     if weights is None:
         return _Start(model, Preprocessing(size=model.resolution))
     known = f", top-1 {weights.top1} on ImageNet-1k" if weights.top1 else ""
-    observer.say(f"weights: {weights.name} ({weights.licence}{known})")
+    observer.say(f"weights: {weights.name} (licence {weights.licence}{known})")
     return _Start(
         weights.model, weights.preprocessing, weights, name=weights.name, licence=weights.licence
     )
@@ -263,7 +273,7 @@ def _find_weights(
         return load_pretrained(settings.weights, model, offline=offline, observer=observer)
     found = auto_weights(model, offline=offline, observer=observer)
     if found is None:
-        observer.say("weights: none could be had, training from scratch")
+        observer.say("weights: none available, training from scratch")
     return found
 
 
@@ -290,12 +300,16 @@ def _read(
         observer=observer,
         label="reading validation images",
     )
-    skipped = train.skipped + val.skipped
-    lines = [
-        f"{cache.dataset.root / file.path}: {file.reason}"
+    paths = [
+        (cache.dataset.root / file.path, file.reason)
         for cache in (train, val)
         for file in cache.skipped
     ]
+    root = common_folder((splits.train.root, splits.val.root)).absolute()
+    skipped = tuple(
+        SkippedFile(relative_name(path.absolute(), root), reason) for path, reason in paths
+    )
+    lines = [f"{path}: {reason}" for path, reason in paths]
     for line in lines[:10]:
         observer.say(f"skipped: {line}")
     if len(lines) > 10:
@@ -335,20 +349,24 @@ def _fit_to_size(recipe: Recipe, images: int, observer: Observer) -> Recipe:
         observer.say(
             f"{images} training images are few: {fitted.epochs} epochs instead of {recipe.epochs}"
         )
+    if images < recipe.batch_size:
+        observer.say(
+            f"{images} training images are fewer than the batch of {recipe.batch_size} that the "
+            "recipe was made for: an epoch is one step; a smaller --batch-size, and --lr in "
+            "proportion, may do better"
+        )
     return fitted
 
 
-def _build_net(
-    task: TorchTask, model: ModelSpec, weights: PretrainedWeights | None, recipe: Recipe
-) -> nn.Module:
-    net = task.build_net(model)
-    if weights is not None:
-        apply_pretrained(net, weights)
+def _build_net(task: TorchTask, start: _Start, recipe: Recipe, steps: int) -> nn.Module:
+    net = task.build_net(start.model)
+    if start.weights is not None:
+        apply_pretrained(net, start.weights)
     elif recipe.init_std is not None:
         init_weights(net, recipe.init_std)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.momentum = recipe.bn_momentum
+            module.momentum = recipe.batchnorm_momentum(steps)
     return net
 
 
@@ -386,12 +404,18 @@ def _prepare_net(
         observer.say(f"head alone  val {run.task.main_score} {main:.4f}  {seconds:.1f} s")
 
 
-def _class_weights(train: Dataset, recipe: Recipe, device: torch.device) -> Tensor | None:
+def _class_weights(
+    train: Dataset, recipe: Recipe, device: torch.device, observer: Observer
+) -> Tensor | None:
     """Weights of mean one over the images: the rarer a class, the more each of its images."""
     counts = torch.tensor(list(train.class_counts().values()), dtype=torch.float32)
     uneven = bool(counts.max() >= IMBALANCE * counts.min())
     if recipe.balance == "none" or (recipe.balance == "auto" and not uneven):
         return None
+    observer.say(
+        f"classes have {counts.min():.0f} to {counts.max():.0f} training images: the rarer a "
+        "class, the more each of its images weighs"
+    )
     # The square root: full inverse frequency lets a handful of images rule the loss.
     weights = counts.clamp(min=1).rsqrt()
     return (weights * counts.sum() / (weights * counts).sum()).to(device)
@@ -401,19 +425,28 @@ def _fit_into(run: Fit, seconds: float, observer: Observer) -> Recipe:
     """Cut the recipe's epochs to what fits into a time, measured on a few steps."""
     net = copy.deepcopy(run.net)
     train_mode(net, run.recipe)
+    optimizer = build_optimizer(net, run.recipe)
+    average = WeightAverage(net, 0.5)
     draws = epoch_draws(len(run.data.train), run.seed, 0)
     batch = np.arange(min(run.recipe.batch_size, len(run.data.train)))
     times = []
     for _ in range(TRIAL_STEPS):
         started = time.perf_counter()
         loss = batch_loss(run, net, batch, draws)
+        optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        average.update(net, 1)
         loss.item()  # a GPU only queues the work: wait for it
         times.append(time.perf_counter() - started)
     started = time.perf_counter()
     score(run, net)
-    # The first step is slower: kernels are chosen and memory is taken.
-    epoch = float(np.median(times[1:])) * run.steps + time.perf_counter() - started
+    measuring = time.perf_counter() - started
+    # The first step is slower: kernels are chosen and memory is taken. The files that an epoch
+    # leaves take a little time too.
+    epoch = 1.05 * (float(np.median(times[1:])) * run.steps + measuring)
+    if run.recipe.blend:
+        seconds -= len(BLENDS) * measuring
     epochs = run.world.agree(max(1, min(run.recipe.epochs, int(seconds / epoch))))
     if epochs < run.recipe.epochs:
         observer.say(

@@ -66,6 +66,9 @@ class TrainSettings:
     directory: str = ""
 
     def __post_init__(self) -> None:
+        # A 5 given for a 5.0 would be other bytes in the checkpoint.
+        for name, item in codec.read_fields(self, "settings").items():
+            object.__setattr__(self, name, item)
         if self.minutes is not None and not self.minutes > 0:
             raise SpecError(f"minutes is {self.minutes}", expected="above 0")
         if not 0 <= self.seed < 2**32:

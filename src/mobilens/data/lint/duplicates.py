@@ -49,8 +49,8 @@ def find_exact_duplicates(photos: Sequence[Photo]) -> list[Finding]:
         Finding(
             "leak",
             "problem",
-            f"{counted(len(leaks), 'image')} in more than one split: what was learnt by heart is "
-            "measured",
+            f"{counted(len(leaks), 'image')} in more than one split: the score partly measures "
+            "memory",
             "keep each in one split",
             tuple(leaks),
         ),
@@ -112,7 +112,7 @@ def _near_findings(photos: Sequence[Photo], pairs: Sequence[Twins]) -> list[Find
             "problem" if is_grave else "warning",
             f"{len(leaked):,} of {counted(measured, 'image')} to measure on "
             f"{'looks' if len(leaked) == 1 else 'look'} nearly the same as one in another split: "
-            "what was learnt by heart is measured",
+            "the score partly measures memory",
             "keep pictures of one moment in one split",
             tuple(map(_pair_item, leaks)),
         ),
@@ -150,9 +150,15 @@ def _pair_item(twins: Twins) -> Item:
 def _shown(photos: Sequence[Photo]) -> list[str]:
     """Names, with the split where it matters and the name does not begin with it."""
     crosses = len({photo.split for photo in photos}) > 1
+    # Where a table gives the labels, names do not tell them.
+    contradicts = len({photo.label for photo in photos}) > 1
     return [
-        f"{photo.name} in {photo.split}"
-        if crosses and not split_named(photo.name.partition("/")[0])
-        else photo.name
+        photo.name
+        + (f" in {photo.split}" if crosses and not _tells_split(photo) else "")
+        + (f" as {photo.label}" if contradicts and photo.label not in photo.name else "")
         for photo in photos
     ]
+
+
+def _tells_split(photo: Photo) -> bool:
+    return split_named(photo.name.partition("/")[0]) is not None

@@ -40,7 +40,15 @@ def auto_weights(
     own = _from_folder(model, observer.say)
     if own is not None:
         return own
-    entries = [entry for entry in list_weights(model.name) if entry.fits(model)]
+    published = list_weights(model.name)
+    entries = [entry for entry in published if entry.fits(model)]
+    if not entries:
+        widths = sorted({entry.width_mult for entry in published})
+        shown = f"only for {', '.join(f'{width:g}' for width in widths)}" if widths else "for none"
+        observer.say(
+            f"weights: none are published for {model.name} at width {model.width_mult:g} "
+            f"({model.width_rule} rule), {shown}"
+        )
     reachable = not is_offline(offline)
     for entry in entries:
         if not reachable and find_local(entry) is None:

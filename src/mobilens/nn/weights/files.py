@@ -38,7 +38,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise WeightsError(
             f"{path} is a folder",
             expected="a file of weights",
-            remedy="name one of its files; MOBILENS_WEIGHTS_DIR may name a folder to choose from",
+            remedy=str(path / "best.safetensors")
+            if (path / "best.safetensors").is_file()
+            else "name one of its files; MOBILENS_WEIGHTS_DIR may name a folder to choose from",
         )
     if not path.is_file():
         raise WeightsError(

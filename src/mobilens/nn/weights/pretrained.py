@@ -70,7 +70,7 @@ def load_pretrained(
         OfflineError: They would have to be fetched.
     """
     path = Path(source).expanduser()
-    if path.is_file() or path.suffix in (".safetensors", *READERS) or len(path.parts) > 1:
+    if path.exists() or path.suffix in (".safetensors", *READERS) or len(path.parts) > 1:
         return load_file(path, model, identify=True)
     return load_entry(find_entry(str(source)), model, offline=offline, observer=observer)
 
@@ -198,7 +198,7 @@ def _from_checkpoint(checkpoint: Checkpoint, path: Path, model: ModelSpec) -> Pr
         model=fitted,
         preprocessing=replace(checkpoint.task.preprocessing, size=model.resolution),
         class_names=checkpoint.task.class_names,
-        licence=checkpoint.provenance.get("weights_licence") or "unknown",
+        licence=checkpoint.provenance.get("weights_licence") or "own",
         fresh=fresh,
     )
 
