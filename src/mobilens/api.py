@@ -351,7 +351,7 @@ def _own_source(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
     """What a checkpoint was trained with, from any folder if its run's settings lie beside it."""
     from mobilens.training.folder import settings_of_run
 
-    source = tuple(checkpoint.provenance.get("settings", {}).get("source", ()))
+    source = tuple((checkpoint.provenance.get("settings") or {}).get("source") or ())
     # A checkpoint may lie anywhere, beside another program's recipe.json too.
     with contextlib.suppress(DataError, SpecError):
         settings = settings_of_run(path.parent)

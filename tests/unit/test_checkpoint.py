@@ -1,8 +1,10 @@
 """Checkpoints: written whole, read back, refused when they are something else."""
 
 import json
+import math
 import os
 import stat
+from dataclasses import replace
 
 import pytest
 import safetensors.torch
@@ -138,7 +140,23 @@ def test_a_newer_format_asks_for_a_newer_mobilens(tmp_path):
         Checkpoint.load(tmp_path / "a.safetensors")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"format": 1}'])
+@pytest.mark.parametrize(
+    "provenance", ["x", [1], {"settings": [1]}, {"weights": 5}, {"settings": {"seed": math.nan}}]
+)
+def test_a_provenance_of_other_types_is_refused(tmp_path, provenance):
+    save_tensors({}, tmp_path / "a.safetensors", metadata(provenance=provenance))
+    with pytest.raises(WeightsError, match="does not say what model it holds"):
+        Checkpoint.load(tmp_path / "a.safetensors")
+
+
+def test_a_model_of_any_size_is_compared_before_memory_is_taken(checkpoint):
+    rows = (*MODEL.rows[:-1], replace(MODEL.rows[-1], out_channels=2**31 - 1))
+    huge = replace(checkpoint, model=replace(MODEL, rows=rows))
+    with pytest.raises(WeightsError, match="are not those of its model: backbone"):
+        build_trained(huge)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"format": 1}', '{"model":' + "[" * 100_000])
 def test_a_description_that_says_nothing_is_refused(tmp_path, text):
     save_tensors({}, tmp_path / "a.safetensors", {"mobilens": text})
     with pytest.raises(WeightsError, match="does not say what model it holds"):

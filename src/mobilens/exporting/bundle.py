@@ -117,13 +117,13 @@ def export_checkpoint(
 
 
 def _licence(provenance: dict[str, Any]) -> Licence:
-    stated = provenance.get("settings", {}).get("data_licence")
-    return Licence(stated or "not stated", provenance.get("weights_licence") or "own")
+    stated = (provenance.get("settings") or {}).get("data_licence")
+    return Licence(str(stated or "not stated"), provenance.get("weights_licence") or "own")
 
 
 def _public(provenance: dict[str, Any]) -> dict[str, Any]:
     """What a file that travels may tell: no folders of the machine it was made on."""
-    settings = provenance.get("settings", {})
+    settings = provenance.get("settings") or {}
     weights = provenance.get("weights")
     return {
         "weights": Path(weights).name if weights else None,

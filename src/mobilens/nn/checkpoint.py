@@ -18,6 +18,14 @@ from mobilens.spec.model import ModelSpec
 from mobilens.spec.task import TaskSpec
 
 METADATA_KEY = "mobilens"
+# What readers rely on; other entries may be anything that JSON holds.
+PROVENANCE: dict[str, type] = {
+    "weights": str,
+    "weights_licence": str,
+    "data_fingerprint": str,
+    "settings": dict,
+    "scores": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -42,12 +50,24 @@ class Checkpoint:
         Raises:
             WeightsError: The tensors are not those of the model.
         """
-        try:
-            net.load_state_dict(dict(self.tensors))
-        except RuntimeError as error:
-            raise WeightsError(
-                f"the checkpoint's tensors are not those of its model: {error}"
-            ) from None
+        self.require_fit(net)
+        net.load_state_dict(dict(self.tensors))
+
+    def require_fit(self, net: nn.Module) -> None:
+        """Compare names and shapes with those of a net, which may be one without memory.
+
+        Raises:
+            WeightsError: The tensors are not those of the model; the first difference is named.
+        """
+        wanted = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
+        given = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
+        for name in sorted(wanted.keys() | given.keys()):
+            if wanted.get(name) != given.get(name):
+                raise WeightsError(
+                    f"the checkpoint's tensors are not those of its model: {name} is "
+                    f"{given.get(name, 'missing')}",
+                    expected=str(wanted.get(name, "no such tensor")),
+                )
 
     def save(self, path: Path) -> None:
         """Write to a temporary name in the same folder, then rename."""
@@ -92,10 +112,14 @@ class Checkpoint:
 
 def _described(text: str, path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except ValueError:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
         value = None
-    if not isinstance(value, dict) or not {"model", "task", "provenance"} <= set(value):
+    if (
+        not isinstance(value, dict)
+        or not {"model", "task", "provenance"} <= set(value)
+        or not _is_provenance(value["provenance"])
+    ):
         raise WeightsError(
             f"{path} does not say what model it holds",
             expected="a checkpoint that `mobilens train` wrote",
@@ -107,6 +131,17 @@ def _described(text: str, path: Path) -> dict[str, Any]:
             remedy="a newer mobilens",
         )
     return value
+
+
+def _is_provenance(value: Any) -> bool:
+    """Whether what others rely on is of its type, where it is there at all."""
+    return isinstance(value, dict) and all(
+        isinstance(value.get(key), kind | None) for key, kind in PROVENANCE.items()
+    )
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number")
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from mobilens.errors import UnknownNameError
@@ -92,6 +93,10 @@ def build_trained(checkpoint: Checkpoint) -> nn.Module:
         UnknownNameError: Its task is not known here.
         WeightsError: The tensors are not those of the model.
     """
-    net = torch_task(checkpoint.task.kind).build_net(checkpoint.model)
+    task = torch_task(checkpoint.task.kind)
+    # First without memory behind it: a damaged description may ask for any amount.
+    with torch.device("meta"):
+        checkpoint.require_fit(task.build_net(checkpoint.model))
+    net = task.build_net(checkpoint.model)
     checkpoint.fill(net)
     return net.eval()
