@@ -302,10 +302,11 @@ def _require_training() -> None:
 
 
 def _run(settings: TrainSettings, folder: Path, observer: Observer) -> Delivered:
-    from mobilens.deliver import deliver
-    from mobilens.training.run import run_training
+    from mobilens.deliver import train_and_deliver
 
-    return deliver(run_training(settings, folder, observer), observer)
+    delivered = train_and_deliver(settings, folder, observer)
+    assert delivered is not None  # one process trains from Python
+    return delivered
 
 
 def _names(given: Source) -> tuple[str, ...]:

@@ -26,4 +26,19 @@ def written(path: Path) -> Iterator[Path]:
 def remove_leftovers(path: Path) -> None:
     """Remove what processes that were killed while they wrote ``path`` left beside it."""
     for file in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp{path.suffix}"):
-        file.unlink(missing_ok=True)
+        process = file.name.removesuffix(f".tmp{path.suffix}").rpartition(".")[2]
+        if not (process.isdigit() and _is_alive(int(process))):
+            file.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    """Whether a process may still be writing; unknown on Windows, where asking would end it."""
+    if os.name != "posix" or process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True

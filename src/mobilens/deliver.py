@@ -15,7 +15,8 @@ from mobilens.nn.checkpoint import Checkpoint
 from mobilens.observer import Observer
 from mobilens.report import Epoch, LatencyRow, ModelFile, RunReport, write_report
 from mobilens.runtime.benchmark import BenchmarkReport, benchmark
-from mobilens.training.run import TrainResult
+from mobilens.training.folder import locked
+from mobilens.training.run import TrainResult, run_training
 from mobilens.training.settings import TrainSettings
 from mobilens.vision.classification_scores import ClassificationScores
 
@@ -43,6 +44,27 @@ class Delivered:
     report: Path
     evaluation: Evaluation
     findings: tuple[Finding, ...]
+
+
+def train_and_deliver(
+    settings: TrainSettings, folder: Path, observer: Observer
+) -> Delivered | None:
+    """Run from the first file to the last, alone in its folder.
+
+    Args:
+        settings: What to train, on what.
+        folder: Where everything is written; a run in it that is not finished is continued.
+        observer: Is told of progress.
+
+    Returns:
+        What was delivered; None in a process that only helps another.
+
+    Raises:
+        UsageError: Another process trains in the folder; and as ``run_training`` and ``deliver``.
+    """
+    with locked(folder):
+        result = run_training(settings, folder, observer)
+        return deliver(result, observer) if result.leads else None
 
 
 def deliver(result: TrainResult, observer: Observer) -> Delivered:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from mobilens.cli import main
-from mobilens.errors import ExportError
+from mobilens.errors import ExportError, UsageError
 from mobilens.exporting import bundle
 from mobilens.exporting.bundle import export_checkpoint
 from mobilens.exporting.onnx_graph import build_onnx
@@ -310,6 +311,35 @@ def test_a_file_whose_golden_answers_differ_is_not_written(saved, tmp_path, monk
     assert code == 1
     assert err.endswith("; nothing was written\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_is_never_overwritten_by_its_model_file(saved, capsys):
+    before = saved.read_bytes()
+    code, err = refused([saved, "--no-data", "--out", saved], capsys)
+    assert code == 2
+    assert err == (
+        f"mobilens export: {saved} is the name of a checkpoint\n"
+        "  expected: the name of a model file\n"
+        f"  try: --out {saved.with_suffix('.onnx')}\n"
+    )
+    assert saved.read_bytes() == before
+
+
+def test_a_checkpoint_that_diverged_is_not_exported(tmp_path):
+    checkpoint = checkpoint_of("mobilenet_v1")
+    broken = {
+        name: t * float("nan") if t.is_floating_point() else t
+        for name, t in checkpoint.tensors.items()
+    }
+    with pytest.raises(ExportError, match="answers with NaN or infinity"):
+        export_checkpoint(replace(checkpoint, tensors=broken), tmp_path / "model.onnx", None)
+
+
+def test_a_model_of_other_channels_is_not_exported(tmp_path):
+    grey = checkpoint_of("mobilenet_v1")
+    grey = replace(grey, model=replace(grey.model, in_channels=1))
+    with pytest.raises(UsageError, match="the model reads 1 channels"):
+        export_checkpoint(grey, tmp_path / "model.onnx", None)
 
 
 @pytest.mark.usefixtures("_quick")

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from mobilens.cli import main
+from mobilens.deliver import train_and_deliver
 from mobilens.errors import DataError, MobilensError, UsageError
 from mobilens.nn.checkpoint import Checkpoint, load_tensors
 from mobilens.training.augment import Augmentation
@@ -587,12 +588,13 @@ def test_clipping_bounds_how_far_a_step_goes(photos, tmp_path):
 
 def test_a_second_process_is_kept_out_of_a_run(photos, tmp_path):
     with (
-        locked(tmp_path, leads=True),
+        locked(tmp_path),
         pytest.raises(UsageError, match=f"another process trains in {tmp_path}"),
     ):
-        run_training(small(photos, gentle(1)), tmp_path, Listener())
-    assert not (tmp_path / "recipe.json").exists()
-    run_training(small(photos, gentle(1)), tmp_path, Listener())
+        train_and_deliver(small(photos, gentle(1)), tmp_path, Listener())
+    assert not list(tmp_path.iterdir())
+    with locked(tmp_path):
+        pass
 
 
 def test_an_empty_name_of_a_folder_is_wrong_use(photos, capsys):

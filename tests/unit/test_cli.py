@@ -1,5 +1,9 @@
 """The command line's own words for what ends a verb."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,10 +49,26 @@ def test_ctrl_c_offers_to_go_on_where_there_is_something_to_go_on_with(
             settings.save(tmp_path / "recipe.json")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mobilens.training.run.run_training", stop)
+    monkeypatch.setattr("mobilens.deliver.run_training", stop)
     with pytest.raises(InterruptedRunError if begun else KeyboardInterrupt) as caught:
         run_and_deliver(settings, tmp_path)
     if begun:
         assert str(caught.value) == (
             f"stopped; {tmp_path} holds what is done\n  try: mobilens train --resume {tmp_path}"
         )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp932", "cp1252"])
+def test_what_a_terminal_cannot_show_is_escaped(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "\u732b").mkdir()
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    for words in (["info", "mobilenet_v1"], ["check", "--json", str(tmp_path)]):
+        done = subprocess.run(
+            [sys.executable, "-m", "mobilens", *words],
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
+        assert b"Traceback" not in done.stderr
+        if words[0] == "check":
+            assert "\u732b" in json.loads(done.stdout.decode(encoding))["error"]

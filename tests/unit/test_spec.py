@@ -286,5 +286,9 @@ def test_task_round_trip_and_checks():
     assert TaskSpec.from_json(json.loads(json.dumps(task.to_json()))) == task
     with pytest.raises(SpecError, match="crop_fraction is 0"):
         Preprocessing(crop_fraction=0)
+    with pytest.raises(SpecError, match="the class name 'cat' stands twice"):
+        TaskSpec("classify", ("cat", "dog", "cat"))
+    with pytest.raises(SpecError, match="input size is"):
+        Preprocessing(size=(100_000, 224))
     with pytest.raises(SpecError, match="input size is"):
         Preprocessing(size=(0, 3))

@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -367,6 +368,37 @@ class TestFiles:
         with pytest.raises(WeightsError, match="is no plain file of tensors"):
             load_pretrained(path, V2)
         assert not ran.exists()
+
+    def test_of_a_compiled_net_the_names_are_the_plain_ones(self, tmp_path):
+        state = random_net(V2).state_dict()
+        torch.save(
+            {"net": {f"_orig_mod.{key}": tensor for key, tensor in state.items()} | {3: state}},
+            tmp_path / "some.pth",
+        )
+        tensors, _ = read_tensors(tmp_path / "some.pth")
+        assert tensors.keys() == state.keys()
+
+    def test_sparse_tensors_are_no_weights(self, tmp_path):
+        state = in_layout(random_net(V2), TIMM)
+        state["conv_stem.weight"] = state["conv_stem.weight"].to_sparse()
+        torch.save(state, tmp_path / "some.pth")
+        with pytest.raises(WeightsError, match="is a sparse or empty tensor"):
+            load_pretrained(tmp_path / "some.pth", V2)
+
+    def test_words_are_no_weights(self):
+        with pytest.raises(WeightsError, match="expected: numbers"):
+            keras_tensors({"conv/kernel": np.array(["a", "b"])})
+
+    def test_a_folder_with_a_published_name_says_nothing_of_other_files(self):
+        folder = "mobilenetv3_small_050.lamb_in1k"
+        for path, known in (
+            (f"{folder}/model.safetensors", True),
+            (f"models--timm--{folder}/snapshots/abc/model.safetensors", True),
+            (f"{folder}/flowers.safetensors", False),
+            (f"{folder}/finetune/flowers.safetensors", False),
+            (f"{folder}/finetune/model.safetensors", False),
+        ):
+            assert (entry_of_file(Path(path)) is not None) is known, path
 
     @pytest.mark.parametrize("averaged", ["state_dict_ema", "model_ema"])
     def test_of_a_trainings_file_the_averaged_weights_are_taken(self, tmp_path, averaged):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from mobilens.cli.arguments import positive_int
-from mobilens.cli.terminal import progress, say
+from mobilens.cli.terminal import json_text, progress, say
 
 if TYPE_CHECKING:
     from mobilens.vision.files import FileResult
@@ -120,12 +120,7 @@ def _text_row(path: str, answer: Answer) -> str:
 
 
 def _json_row(path: str, answer: Answer) -> str:
-    row = json.dumps({"path": path} | answer, ensure_ascii=False)
-    try:
-        row.encode(sys.stdout.encoding)
-    except UnicodeEncodeError:
-        return json.dumps({"path": path} | answer)
-    return row
+    return json_text({"path": path} | answer)
 
 
 def _csv_header(classes: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -19,7 +20,17 @@ def say(text: str = "") -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON value to stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json_text(value, indent=2))
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """Give JSON as readable as stdout's encoding allows: its escapes stand for other characters."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent)
+    return text
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -131,15 +131,12 @@ def run_and_deliver(settings: TrainSettings, folder: Path) -> Delivered | None:
     Raises:
         InterruptedRunError: Ctrl-C; the run can be resumed.
     """
-    from mobilens.deliver import deliver
+    from mobilens.deliver import train_and_deliver
     from mobilens.errors import InterruptedRunError
-    from mobilens.training.run import run_training
     from mobilens.training.settings import SETTINGS_FILE
 
-    observer = TerminalObserver()
     try:
-        result = run_training(settings, folder, observer)
-        return deliver(result, observer) if result.leads else None
+        return train_and_deliver(settings, folder, TerminalObserver())
     except KeyboardInterrupt:
         if not (folder / SETTINGS_FILE).is_file():
             raise

@@ -79,11 +79,21 @@ def export_checkpoint(
         ExportError: An answer differs from the checkpoint's, or the new file does not verify;
             nothing is written.
         WeightsError: The checkpoint's tensors are not those of its model.
-        UsageError: ``path`` is a folder.
+        UsageError: ``path`` is a folder, or bears a checkpoint's suffix.
     """
     if path.is_dir():
         raise UsageError(
             f"{path} is a folder", expected="a file", remedy=f"--out {path / 'model.onnx'}"
+        )
+    if path.suffix.lower() == ".safetensors":
+        raise UsageError(
+            f"{path} is the name of a checkpoint",
+            expected="the name of a model file",
+            remedy=f"--out {path.with_suffix('.onnx')}",
+        )
+    if checkpoint.model.in_channels != 3:
+        raise UsageError(
+            f"the model reads {checkpoint.model.in_channels} channels", expected="3, RGB"
         )
     graph, outputs = build_onnx(checkpoint)
     predictor = TorchPredictor(build_trained(checkpoint), checkpoint.task)
@@ -186,6 +196,12 @@ def _golden(predictor: TorchPredictor, dataset: Dataset | None) -> tuple[GoldenS
     """A few inputs with the checkpoint's answers."""
     pixels = np.stack(_golden_pixels(predictor, dataset))
     outputs = predictor.forward(pixels)
+    if not all(np.isfinite(values).all() for values in outputs.values()):
+        raise ExportError(
+            "the checkpoint answers with NaN or infinity; nothing was written",
+            expected="finite answers",
+            remedy="a checkpoint from before its training diverged",
+        )
     return tuple(
         GoldenSample.record(image, {name: values[index] for name, values in outputs.items()})
         for index, image in enumerate(pixels)

@@ -19,12 +19,11 @@ from PIL.PngImagePlugin import PngImageFile
 from mobilens.errors import BundleError, SpecError
 from mobilens.spec import codec
 from mobilens.spec.model import ModelSpec
-from mobilens.spec.task import TaskSpec
+from mobilens.spec.task import MAX_SIDE, TaskSpec
 from mobilens.vision.predictor import Pixels
 
 FORMAT = 1
 MAX_TEXT_BYTES = 32 * 1024 * 1024
-MAX_SIDE = 8192
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,8 @@ def _promised(manifest: Manifest, name: str, shape: tuple[int, ...]) -> NDArray[
     """Give the golden values of an output in the shape (N, ...) that the engine gives."""
     rows = []
     for index, sample in enumerate(manifest.golden):
-        values = np.asarray(sample.outputs.get(name, ()), np.float32)
+        with np.errstate(over="ignore"):  # a value that no float32 holds is no right answer
+            values = np.asarray(sample.outputs.get(name, ()), np.float32)
         if values.size != np.prod(shape[1:]):
             raise BundleError(
                 f"golden input {index} promises {values.size} values of {name!r}; "

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from mobilens.errors import SpecError
 from mobilens.spec import codec
+
+# Beyond it, one image in 32-bit floats is 800 megabytes.
+MAX_SIDE = 8192
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,8 @@ class Preprocessing:
     def __post_init__(self) -> None:
         for name, item in codec.read_fields(self, "preprocessing").items():
             object.__setattr__(self, name, item)
-        if min(self.size) < 1:
-            raise SpecError(f"input size is {self.size}", expected="1 or more on both sides")
+        if not 1 <= min(self.size) <= max(self.size) <= MAX_SIDE:
+            raise SpecError(f"input size is {self.size}", expected=f"1 to {MAX_SIDE} on both sides")
         if not 0 < self.crop_fraction <= 1:
             raise SpecError(f"crop_fraction is {self.crop_fraction}", expected="above 0 to 1")
         if min(self.std) <= 0:
@@ -63,6 +67,9 @@ class TaskSpec:
     def __post_init__(self) -> None:
         for name, item in codec.read_fields(self, "task").items():
             object.__setattr__(self, name, item)
+        twice = [name for name, count in Counter(self.class_names).items() if count > 1]
+        if twice:
+            raise SpecError(f"the class name {twice[0]!r} stands twice", expected="each once")
 
     def to_json(self) -> dict[str, Any]:
         """Give JSON values that ``from_json`` reads back unchanged."""

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from mobilens.errors import UsageError
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.spec.task import TaskSpec
 from mobilens.tasks import build_trained, torch_task
@@ -57,8 +58,14 @@ def load_torch_predictor(path: Path, device: torch.device | str = "cpu") -> Torc
     Raises:
         WeightsError: The file is no checkpoint, or its tensors are not those of its model.
         SpecError: It describes a model that cannot be built.
+        UsageError: The model does not read RGB.
     """
     checkpoint = Checkpoint.load(path)
+    if checkpoint.model.in_channels != 3:
+        raise UsageError(
+            f"the model of {path} reads {checkpoint.model.in_channels} channels",
+            expected="3, as photos have",
+        )
     return TorchPredictor(
         build_trained(checkpoint),
         checkpoint.task,

@@ -25,21 +25,21 @@ def clear_leftovers(folder: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path, leads: bool) -> Iterator[None]:
-    """Keep a second run out of a folder; the system lets go of it when this process ends.
+def locked(folder: Path) -> Iterator[None]:
+    """Make a folder and keep a second run out of it; the system lets go when this process ends.
 
-    Args:
-        folder: It exists.
-        leads: Whether this process is the one that writes; the others need no lock.
+    Of the processes that ``torchrun`` starts, the leading one alone holds it.
 
     Raises:
         UsageError: Another process trains there.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         import fcntl
     except ImportError:  # Windows keeps two writers apart by itself
-        leads = False
-    if not leads:
+        yield
+        return
+    if os.environ.get("RANK", "0") != "0":
         yield
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -36,7 +36,7 @@ from mobilens.tasks.normalise import Normalise
 from mobilens.training.augment import epoch_draws
 from mobilens.training.cache import PixelCache, read_all
 from mobilens.training.distributed import World, joined_world, local_device
-from mobilens.training.folder import clear_leftovers, forget_unbegun, locked
+from mobilens.training.folder import clear_leftovers, forget_unbegun
 from mobilens.training.frozen import freeze, train_mode
 from mobilens.training.head_start import train_head
 from mobilens.training.loop import BLENDS, EVAL_BATCH_SIZE, Fit, TrainData, batch_loss, fit, score
@@ -112,7 +112,7 @@ def run_training(settings: TrainSettings, folder: Path, observer: Observer) -> T
     Raises:
         DataError: The data cannot be used, or has changed since the run began.
         WeightsError: The weights cannot be had or do not fit.
-        UsageError: A step would have too few images, or another process trains in the folder.
+        UsageError: A step would have too few images.
         MobilensError: The loss is no number any more.
     """
     device = local_device(settings.device)
@@ -120,7 +120,7 @@ def run_training(settings: TrainSettings, folder: Path, observer: Observer) -> T
         keep_freed_memory()
     folder.mkdir(parents=True, exist_ok=True)
     is_new = not (folder / SETTINGS_FILE).is_file()
-    with joined_world(device) as world, locked(folder, world.leads):
+    with joined_world(device) as world:
         if world.leads:
             clear_leftovers(folder)
         else:

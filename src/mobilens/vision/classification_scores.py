@@ -240,10 +240,15 @@ def _bootstrapped(
 ) -> tuple[list[Estimate | None], list[Estimate]]:
     """Estimate F1 for each class, and macro precision, recall and F1."""
     f1, macro = _f1_and_macro(targets[None], answers[None], classes)
-    drawn = [_f1_and_macro(targets[i], answers[i], classes) for i in resamples(len(targets), seed)]
+    drawn = [
+        _f1_and_macro(targets[rows], answers[rows], classes)
+        for rows in resamples(len(targets), seed, classes)
+    ]
     # F1 rests on the images that are of the class or were taken for it.
-    either = (targets[:, None] == np.arange(classes)) | (answers[:, None] == np.arange(classes))
-    counts = either.sum(axis=0).tolist()
+    wrong = answers[answers != targets]
+    counts = (
+        np.bincount(targets, minlength=classes) + np.bincount(wrong, minlength=classes)
+    ).tolist()
     f1_estimates = percentile_interval(f1[0], np.concatenate([one for one, _ in drawn]), counts)
     macros = percentile_interval(
         macro[0], np.concatenate([one for _, one in drawn]), [len(targets)] * macro.shape[1]

@@ -60,25 +60,26 @@ def wilson(successes: int, trials: int) -> Estimate | None:
     )
 
 
-def resamples(num_samples: int, seed: int = 0) -> Iterator[NDArray[np.int64]]:
+def resamples(num_samples: int, seed: int = 0, num_groups: int = 1) -> Iterator[NDArray[np.int64]]:
     """Draw bootstrap resamples, in chunks that fit in memory.
 
     Args:
         num_samples: How many samples there are, 1 or more.
         seed: The same seed gives the same draws.
+        num_groups: How many figures the caller makes of each resample.
 
     Yields:
         Arrays (resamples, num_samples) of indices drawn with replacement; ``NUM_RESAMPLES``
         rows altogether.
     """
     rng = np.random.default_rng(seed)
-    for rows in chunk_rows(num_samples):
+    for rows in chunk_rows(max(num_samples, num_groups)):
         yield rng.integers(0, num_samples, (rows, num_samples))
 
 
-def chunk_rows(num_samples: int) -> Iterator[int]:
+def chunk_rows(row_length: int) -> Iterator[int]:
     """Give how many resamples to draw at once; ``NUM_RESAMPLES`` altogether."""
-    at_once = max(1, _CHUNK_ELEMENTS // num_samples)
+    at_once = max(1, _CHUNK_ELEMENTS // row_length)
     for start in range(0, NUM_RESAMPLES, at_once):
         yield min(at_once, NUM_RESAMPLES - start)
 

@@ -109,6 +109,8 @@ def fit_stem(weight: Tensor, channels: int) -> Tensor:
 
 
 def _usable(tensor: Tensor, key: str, where: str) -> Tensor:
+    if tensor.is_meta or tensor.layout != torch.strided:
+        raise WeightsError(f"{where}: {key!r} is a sparse or empty tensor", expected="its numbers")
     if not tensor.is_floating_point():
         kind = str(tensor.dtype).removeprefix("torch.")
         raise WeightsError(f"{where}: {key!r} is {kind}", expected="floating-point weights")

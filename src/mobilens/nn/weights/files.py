@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from mobilens.nn.weights.hdf5 import read_h5
 from mobilens.nn.weights.layouts.keras import layer_name
 
 # Where training scripts put a state dict inside their checkpoint; the averaged weights first.
-WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
+WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "net")
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -79,10 +80,13 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
             break
     if not isinstance(value, Mapping):
         raise WeightsError(f"{path} holds a {type(value).__name__}", expected="a state dict")
-    tensors = {key: item for key, item in value.items() if isinstance(item, Tensor)}
-    # Data-parallel and averaging wrappers put the first before every name, the second beside them.
+    tensors = {str(key): item for key, item in value.items() if isinstance(item, Tensor)}
+    # Data-parallel, compiling and averaging wrappers leave these.
     tensors.pop("n_averaged", None)
-    return {key.removeprefix("module."): tensor for key, tensor in tensors.items()}
+    return {
+        key.removeprefix("module.").removeprefix("_orig_mod."): tensor
+        for key, tensor in tensors.items()
+    }
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
@@ -102,7 +106,7 @@ def _read_keras(path: Path) -> dict[str, Tensor]:
     try:
         with zipfile.ZipFile(path) as archive:
             weights = io.BytesIO(archive.read("model.weights.h5"))
-    except (zipfile.BadZipFile, KeyError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{path} is no readable .keras file: {error}") from None
     return keras_tensors(read_h5(weights, str(path)))
 
@@ -116,7 +120,10 @@ def keras_tensors(arrays: Mapping[str, Any]) -> dict[str, Tensor]:
     for path, array in arrays.items():
         layer, _, variable = path.removesuffix(":0").rpartition("/")
         variable = variable.removeprefix("depthwise_")
-        tensors[f"{layer_name(layer)}/{variable}"] = torch.from_numpy(np.array(array))
+        values = np.array(array)
+        if values.dtype.kind not in "fiub":
+            raise WeightsError(f"{path!r} is {values.dtype}", expected="numbers")
+        tensors[f"{layer_name(layer)}/{variable}"] = torch.from_numpy(values)
     return tensors
 
 

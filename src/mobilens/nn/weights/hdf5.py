@@ -43,7 +43,7 @@ def read_h5(source: Path | io.BytesIO, where: str) -> dict[str, NDArray[Any]]:
             root = file.get("model_weights", file)
             if "layer_names" in root.attrs:
                 return _read_named(root)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise WeightsError(f"{where} is no readable HDF5 file: {error}") from None
     raise WeightsError(f"{where} holds no Keras weights", expected="a file that Keras saved")
 

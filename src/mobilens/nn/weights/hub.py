@@ -30,13 +30,12 @@ from pathlib import Path
 from mobilens.atomic import written
 from mobilens.errors import OfflineError, WeightsError
 from mobilens.nn.weights.files import READERS
-from mobilens.nn.weights.registry import Entry
+from mobilens.nn.weights.registry import HUB_FILE, Entry
 from mobilens.observer import SILENT, Observer
 
 CONNECT_SECONDS = 5.0
 STALL_SECONDS = 20.0
 CHUNK_BYTES = 1 << 20
-HUB_FILE = "model.safetensors"
 _REDIRECTS = (301, 302, 303, 307, 308)
 NETWORK_ERRORS = (
     urllib.error.URLError,

@@ -19,6 +19,10 @@ IMAGENET: tuple[_Rgb, _Rgb] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 UNIT: tuple[_Rgb, _Rgb] = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
+# What the hub calls the weights of every repository.
+HUB_FILE = "model.safetensors"
+
+
 @dataclass(frozen=True)
 class Entry:
     """One set of published weights.
@@ -55,7 +59,11 @@ class Entry:
     def is_file(self, path: Path) -> bool:
         """Whether a file bears this entry's name: ours, or its host's (file or folder)."""
         theirs = self.file.rpartition("/")[2].removesuffix(".pth")
-        names = (path.stem, path.parent.name, *(part.rpartition("--")[2] for part in path.parts))
+        names = [path.stem]
+        if path.stem == Path(HUB_FILE).stem:
+            # The hub's name for every file: the folder tells, or in its client's cache one above.
+            cached = [part for part in path.parts if part.startswith("models--")]
+            names += [path.parent.name, *(part.rpartition("--")[2] for part in cached)]
         return path.stem.startswith(self.name) or theirs in names
 
 

@@ -1,0 +1,48 @@
+"""Files that appear whole or not at all."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mobilens.atomic import remove_leftovers, written
+
+
+def test_a_file_appears_at_the_end_of_the_block(tmp_path: Path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with written(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+        assert temporary.suffix == ".txt"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with contextlib.suppress(ZeroDivisionError), written(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere nobody can ask whether a process lives")
+def test_leftovers_of_the_dead_are_removed_and_those_of_the_living_stay(tmp_path: Path):
+    path = tmp_path / "a[1].txt"
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as living:
+        for name in (f".a[1].{living.pid}.tmp.txt", ".a[1].4194999.tmp.txt", ".b.4194999.tmp.txt"):
+            (tmp_path / name).write_text("half")
+        remove_leftovers(path)
+        assert {file.name for file in tmp_path.iterdir()} == {
+            f".a[1].{living.pid}.tmp.txt",
+            ".b.4194999.tmp.txt",
+        }
+        living.kill()
+    remove_leftovers(path)
+    assert {file.name for file in tmp_path.iterdir()} == {".b.4194999.tmp.txt"}
