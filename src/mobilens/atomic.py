@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,8 @@ def written(path: Path) -> Iterator[Path]:
 
     An exception in the block leaves nothing behind, and what was at ``path`` as it was.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    writer = f"{os.getpid()}-{threading.get_ident()}"
+    temporary = path.with_name(f".{path.stem}.{writer}.tmp{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)
@@ -26,7 +28,8 @@ def written(path: Path) -> Iterator[Path]:
 def remove_leftovers(path: Path) -> None:
     """Remove what processes that were killed while they wrote ``path`` left beside it."""
     for file in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp{path.suffix}"):
-        process = file.name.removesuffix(f".tmp{path.suffix}").rpartition(".")[2]
+        writer = file.name.removesuffix(f".tmp{path.suffix}").rpartition(".")[2]
+        process = writer.partition("-")[0]
         if not (process.isdigit() and _is_alive(int(process))):
             file.unlink(missing_ok=True)
 

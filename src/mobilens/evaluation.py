@@ -12,7 +12,7 @@ import numpy as np
 from mobilens.data.dataset import Dataset, Sample, SkippedFile
 from mobilens.data.lint import Finding, find_mislabelled
 from mobilens.data.listing import split_named
-from mobilens.data.names import relative_name
+from mobilens.data.names import clean_name, relative_name
 from mobilens.errors import DataError, UsageError
 from mobilens.observer import SILENT, Observer
 from mobilens.vision.classification import ClassificationPrediction
@@ -88,7 +88,7 @@ class Evaluation:
 def dataset_name(dataset: Dataset) -> str:
     """Name a data set by its folder; a folder such as ``train`` or ``val`` by the one above."""
     root = dataset.root.resolve()
-    return root.parent.name if split_named(root.name) else root.name
+    return clean_name(root.parent.name if split_named(root.name) else root.name)
 
 
 def evaluate(

@@ -120,7 +120,11 @@ def test_a_run_stopped_at_any_write_goes_on_to_the_same_bytes(
 
 
 def test_what_a_killed_process_left_half_written_is_removed(photos, tmp_path):
-    for name in (".best.77.tmp.safetensors", ".model.77.tmp.onnx", ".report.77.tmp.html"):
+    for name in (
+        ".best.4194999.tmp.safetensors",
+        ".model.4194999.tmp.onnx",
+        ".report.4194999.tmp.html",
+    ):
         (tmp_path / name).write_bytes(b"half")
     (tmp_path / ".mine.tmp").write_bytes(b"not ours")
     run_training(settings(photos, 1), tmp_path, SilentObserver())

@@ -608,3 +608,19 @@ def test_a_refused_run_leaves_nothing(photos, tmp_path, capsys):
     out = tmp_path / "run"
     assert refused([str(photos), *SMALL, "--batch-size", "1", "--out", str(out)], capsys)[0] == 2
     assert not out.exists()
+
+
+def test_a_class_that_cannot_be_learnt_is_named(photos, tmp_path):
+    data = shutil.copytree(photos, tmp_path / "data")
+    for file in (data / "red").iterdir():
+        file.write_bytes(BROKEN)
+    with pytest.raises(DataError, match="no training image of red decodes"):
+        run_training(small(data, gentle(1)), tmp_path / "run", Listener())
+
+
+def test_a_recipe_file_of_another_program_is_not_overwritten(photos, tmp_path, capsys):
+    (tmp_path / "recipe.json").write_text('{"my": "cake"}')
+    code, err = refused([str(photos), *SMALL, "--out", str(tmp_path)], capsys)
+    assert code == 2
+    assert f"{tmp_path / 'recipe.json'} is there, and mobilens did not write it" in err
+    assert (tmp_path / "recipe.json").read_text() == '{"my": "cake"}'

@@ -36,8 +36,8 @@ def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path):
 def test_leftovers_of_the_dead_are_removed_and_those_of_the_living_stay(tmp_path: Path):
     path = tmp_path / "a[1].txt"
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as living:
-        for name in (f".a[1].{living.pid}.tmp.txt", ".a[1].4194999.tmp.txt", ".b.4194999.tmp.txt"):
-            (tmp_path / name).write_text("half")
+        for writer in (f"a[1].{living.pid}", "a[1].4194999", "a[1].4194999-7", "b.4194999"):
+            (tmp_path / f".{writer}.tmp.txt").write_text("half")
         remove_leftovers(path)
         assert {file.name for file in tmp_path.iterdir()} == {
             f".a[1].{living.pid}.tmp.txt",

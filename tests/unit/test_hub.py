@@ -273,6 +273,13 @@ def test_notes_beside_the_weights_are_not_taken_for_them(
     assert server.requests == []
 
 
+def test_an_address_without_its_scheme_is_named(monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "example.org")
+    with pytest.raises(WeightsError, match="unknown url type") as caught:
+        load_pretrained(HUB_ENTRY.name, SPEC)
+    assert "HF_ENDPOINT" in caught.value.remedy
+
+
 def test_a_cache_that_cannot_be_written_is_not_called_offline(
     server, weights_file, tmp_path, monkeypatch
 ):

@@ -31,6 +31,8 @@ def test_an_unknown_name_lists_the_known_and_the_nearest():
         ("cycles", 2, "cycles is 2\n  expected: 1 to the number of epochs"),
         ("head_penalty", -1, "head_penalty is -1.0\n  expected: 0 or more"),
         ("label_smoothing", 1.5, "label_smoothing is 1.5\n  expected: 0 to 1"),
+        ("momentum", 1, "momentum is 1.0\n  expected: 0 to below 1"),
+        ("lr", 1e300, "lr is 1e+300\n  expected: below 3e+38"),
         ("bn_epochs", -0.1, "bn_epochs is -0.1\n  expected: 0 or more"),
     ],
 )

@@ -2,14 +2,16 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mobilens.data.names import clean_name
 from mobilens.errors import SpecError, UnknownNameError
 from mobilens.spec.blocks import ClassifierHead, ConvNormAct, DepthwiseSeparable, InvertedResidual
 from mobilens.spec.model import ModelSpec
-from mobilens.spec.task import Preprocessing, TaskSpec
+from mobilens.spec.task import Preprocessing, TaskSpec, is_plain
 from mobilens.spec.zoo import build_spec, list_models
 from mobilens.spec.zoo.widths import make_divisible
 
@@ -229,8 +231,8 @@ def test_later_rows_see_a_pruned_row():
         ({"width_mult": True}, "width multiplier is True"),
         ({"width_mult": 10**400}, "width multiplier is "),
         ({"width_rule": "keras"}, "width rule is 'keras'"),
-        ({"resolution": "224"}, "spec, resolution is '224'"),
-        ({"resolution": 224.0}, "spec, resolution is 224.0"),
+        ({"resolution": "224"}, "spec, resolution 0 is '224'"),
+        ({"resolution": 224.0}, "spec, resolution 0 is 224.0"),
         ({"resolution": (224,)}, "spec, resolution is (224,)"),
         ({"resolution": (224, 224, 3)}, "spec, resolution is (224, 224, 3)"),
         ({"resolution": True}, "spec, resolution 0 is True"),
@@ -244,6 +246,20 @@ def test_wrong_values_from_python_are_refused(value, words):
     with pytest.raises(SpecError) as error:
         build_spec("mobilenet_v3_small", **value)
     assert error.value.given.startswith(words)
+
+
+def test_numbers_of_numpy_and_whole_ones_become_plain():
+    spec = build_spec("mobilenet_v1", resolution=np.int64(96), num_classes=np.int32(7), dropout=0)
+    assert spec == ModelSpec.from_json(spec.to_json())
+    assert json.dumps(spec.to_json()) == json.dumps(ModelSpec.from_json(spec.to_json()).to_json())
+    assert spec.resolution == (96, 96)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[31mred", "\ud800", "a\u2028b"])
+def test_a_class_name_can_be_shown(name):
+    with pytest.raises(SpecError, match="holds control characters"):
+        TaskSpec("classify", ("cat", name))
+    assert is_plain(clean_name(name))
 
 
 def test_a_row_from_python_is_checked_like_one_from_json():

@@ -28,14 +28,15 @@ HIDDEN_NAMES = frozenset(
 )
 
 _DIGITS = re.compile("([0-9]+)")
-_SURROGATES = re.compile("[\ud800-\udfff]")
+# As `spec.task.is_plain` has it.
+_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 ClassKey = tuple[tuple[str | tuple[int, str], ...], str]
 
 
 def clean_name(text: str) -> str:
-    """Give the NFC form; bytes of a file name that are no text become U+FFFD."""
-    return unicodedata.normalize("NFC", _SURROGATES.sub("�", text))
+    """Give the NFC form; control characters, and bytes that are no text, become U+FFFD."""
+    return unicodedata.normalize("NFC", _UNSHOWN.sub("�", text))
 
 
 def class_key(name: str) -> ClassKey:

@@ -16,6 +16,7 @@ from mobilens.runtime.engines import DEFAULT_ENGINE, engine_type
 from mobilens.runtime.manifest import Accuracy, Manifest
 from mobilens.runtime.predictor import BundlePredictor
 from mobilens.spec import codec
+from mobilens.spec.task import is_plain
 from mobilens.vision.predictor import RawOutputs
 from mobilens.vision.tasks import task_vision
 
@@ -215,4 +216,6 @@ def _check(name: str, broken: str, well: str) -> Check:
 
 def _summary(manifest: Manifest) -> str:
     classes = len(manifest.task.class_names)
-    return f"{manifest.model.get('name', 'model')}, {manifest.task.kind}, {classes} classes"
+    name = str(manifest.model.get("name", "model"))
+    shown = name if is_plain(name) else ascii(name)
+    return f"{shown}, {manifest.task.kind}, {classes} classes"

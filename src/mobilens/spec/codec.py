@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 import reprlib
 import types
 import typing
@@ -91,15 +92,18 @@ def _read(kind: Any, value: Any, where: str) -> Any:
             return float(value)
         except OverflowError:
             raise _wrong(where, "a number below 1e308", value) from None
+    if kind is int and not isinstance(value, int) and hasattr(value, "__index__"):
+        value = operator.index(value)  # NumPy's integers
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
         raise _wrong(where, f"a {kind.__name__}", value)
     return value
 
 
-def _read_dataclass(kind: type, value: Any, where: str) -> Any:
+def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
     if isinstance(value, kind):
-        read_fields(value, where)
-        return value
+        read = read_fields(value, where)
+        changed = {key: item for key, item in read.items() if item is not getattr(value, key)}
+        return dataclasses.replace(value, **changed) if changed else value
     if not isinstance(value, dict):
         raise _wrong(where, "an object", value)
     hints = _hints(kind)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mobilens.atomic import remove_leftovers
-from mobilens.errors import DataError, UsageError
+from mobilens.errors import DataError, SpecError, UsageError
 from mobilens.training.log import LOG_FILE
 from mobilens.training.settings import SETTINGS_FILE, TrainSettings
 from mobilens.training.state import STATE_FILE
@@ -28,20 +28,34 @@ def clear_leftovers(folder: Path) -> None:
 def locked(folder: Path) -> Iterator[None]:
     """Make a folder and keep a second run out of it; the system lets go when this process ends.
 
-    Of the processes that ``torchrun`` starts, the leading one alone holds it.
+    A folder that was made here and is empty in the end, since the run was refused, is removed. Of
+    the processes that ``torchrun`` starts, the leading one alone holds it.
 
     Raises:
         UsageError: Another process trains there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:  # Windows keeps two writers apart by itself
-        yield
-        return
     if os.environ.get("RANK", "0") != "0":
         yield
         return
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = _take(folder)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+        if is_new:
+            with contextlib.suppress(OSError):  # it is not empty, as it should be
+                folder.rmdir()
+
+
+def _take(folder: Path) -> int | None:
+    """Lock a folder, and give what holds the lock while it is open; None where there are none."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such locks
+        return None
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -54,19 +68,13 @@ def locked(folder: Path) -> Iterator[None]:
         ) from None
     except OSError:  # some network drives know no locks
         pass
-    try:
-        yield
-    finally:
-        os.close(handle)
+    return handle
 
 
 def forget_unbegun(folder: Path) -> None:
-    """Remove what a refused run wrote before its first epoch: its settings, and an empty folder."""
-    if (folder / STATE_FILE).exists():
-        return
-    (folder / SETTINGS_FILE).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # other things are in it
-        folder.rmdir()
+    """Remove the settings that a refused run wrote before its first epoch."""
+    if not (folder / STATE_FILE).exists():
+        (folder / SETTINGS_FILE).unlink(missing_ok=True)
 
 
 def free_folder(folder: Path) -> Path:
@@ -104,7 +112,22 @@ def run_folder(out: str | Path | None, source: str, model: str) -> Path:
             f"{out} holds another run",
             remedy=f"mobilens train --resume {out} to go on with it, or another folder",
         )
+    _refuse_foreign_settings(Path(out) / SETTINGS_FILE)
     return Path(out)
+
+
+def _refuse_foreign_settings(file: Path) -> None:
+    """A run that was killed before its first epoch leaves its own; others are somebody's work."""
+    if not file.is_file():
+        return
+    try:
+        TrainSettings.load(file)
+    except (DataError, SpecError):
+        raise UsageError(
+            f"{file} is there, and mobilens did not write it",
+            expected="a folder without such a file, since a run writes its own",
+            remedy="name another with --out",
+        ) from None
 
 
 def settings_of_run(folder: Path) -> TrainSettings:

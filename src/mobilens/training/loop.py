@@ -110,6 +110,9 @@ def fit(
         MobilensError: The loss is no number any more.
     """
     _require_batches(run)
+    averaged = copy.deepcopy(run.net)  # of the same kind, to measure the average with
+    # First of all: it gives every process the leading one's weights, which all else is made from.
+    wrapped = distribute(run.net, run.world, run.device)
     optimizer = build_optimizer(run.net, run.recipe)
     average = _average(run)
     soup = WeightSoup(run.net, keep_origin=run.recipe.blend or run.recipe.cycles > 1)
@@ -119,8 +122,6 @@ def fit(
     _require_same_data(run, progress, folder)
     if progress.epoch:
         observer.say(f"going on after epoch {progress.epoch} of {run.recipe.epochs}")
-    averaged = copy.deepcopy(run.net)  # of the same kind, to measure the average with
-    wrapped = distribute(run.net, run.world, run.device)
     log = EpochLog(folder, progress.history) if run.world.leads else None
     for epoch in range(progress.epoch, run.recipe.epochs):
         started = time.perf_counter()

@@ -19,6 +19,8 @@ MAX_REPEATS = 4
 
 # Largest weight of a new batch in BatchNorm's running statistics.
 BN_MOMENTUM = 0.1
+# What a 32-bit float holds.
+MAX_LR = 3e38
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,12 @@ class Recipe:
                 raise SpecError(f"{name} is {getattr(self, name)}", expected="0 or more")
         if not 1 <= self.cycles <= self.epochs:
             raise SpecError(f"cycles is {self.cycles}", expected="1 to the number of epochs")
-        for name in ("momentum", "label_smoothing"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SpecError(f"{name} is {getattr(self, name)}", expected="0 to 1")
+        if not self.lr < MAX_LR:
+            raise SpecError(f"lr is {self.lr}", expected=f"below {MAX_LR:g}")
+        if not 0 <= self.momentum < 1:
+            raise SpecError(f"momentum is {self.momentum}", expected="0 to below 1")
+        if not 0 <= self.label_smoothing <= 1:
+            raise SpecError(f"label_smoothing is {self.label_smoothing}", expected="0 to 1")
 
     def cycle_at(self, epoch: float) -> tuple[int, int]:
         """First epoch of the cycle that a moment lies in, and the first epoch after it."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mobilens.data.dataset import Dataset, DataSplits, SkippedFile, load_splits
 from mobilens.data.files import common_folder
+from mobilens.data.listing import some
 from mobilens.data.names import relative_name
 from mobilens.errors import DataError, UsageError, WeightsError
 from mobilens.nn.checkpoint import Checkpoint
@@ -321,6 +322,13 @@ def _read(
         )
     for cache in (train, val):
         _require_images(cache)
+    unseen = [name for name, count in train.dataset.class_counts().items() if not count]
+    if unseen:
+        raise DataError(
+            f"no training image of {some(unseen)} decodes",
+            expected="at least one image of each class to learn from",
+            remedy="mobilens check, which names each with its reason",
+        )
     data = TrainData(
         train=train,
         train_targets=_targets(train, task, task_spec),

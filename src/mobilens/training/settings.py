@@ -151,7 +151,7 @@ class TrainSettings:
             return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise DataError(f"there is no file {path}", expected="recipe.json of a run") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"{path} cannot be read: {error}") from None
 
 

@@ -127,6 +127,11 @@ def fetch(entry: Entry, *, offline: bool = False, observer: Observer = SILENT) -
         ) from None
     except NETWORK_ERRORS as error:
         raise _unreachable(entry, url, _reason(error)) from None
+    except ValueError as error:
+        raise WeightsError(
+            f"{entry.name} cannot be fetched from {url}: {error}",
+            remedy="check HF_ENDPOINT and MOBILENS_TORCHVISION_URL, which begin with https://",
+        ) from None
     except OSError as error:
         raise WeightsError(
             f"{entry.name} cannot be kept in {cache_folder()}: {_reason(error)}",

@@ -101,7 +101,7 @@ def build_spec(
     spec = replace(
         spec,
         head=head,
-        resolution=(size, size) if isinstance(size, int) else size,
+        resolution=size if isinstance(size, (tuple, list)) else (size, size),
         in_channels=in_channels,
         padding=padding,
         bn_eps=bn_eps,
