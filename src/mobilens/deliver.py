@@ -96,7 +96,7 @@ def _time(file: Path, observer: Observer) -> BenchmarkReport:
         [file],
         threads=(1, 2),
         batches=(1, 16),
-        rounds=3,
+        rounds=2,
         seconds=0.3,
         observer=observer,
         label="timing the model file",
