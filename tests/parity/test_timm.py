@@ -2,10 +2,13 @@
 
 import pytest
 import timm
+import torch
 
+from mobilens.nn.backbone import build
+from mobilens.nn.weights import apply_pretrained, fit_state_dict
 from mobilens.spec.zoo import build_spec
 
-from .reference import difference, fill, randomise
+from .reference import difference, fill, images, randomise, relative_difference
 
 CASES = [
     ("mobilenetv1_100", "mobilenet_v1", 1.0),
@@ -52,3 +55,28 @@ def test_same_answers(reference, name, width):
     assert spec.cost().params == sum(p.numel() for p in theirs.parameters())
     for resolution in (96, 97):
         assert difference(ours, theirs, resolution) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("reference", "name"),
+    [
+        ("mobilenetv2_050", "mobilenet_v2"),
+        ("mobilenetv3_small_100", "mobilenet_v3_small"),
+        ("mobilenetv4_conv_small", "mobilenet_v4_conv_small"),
+        ("mobilenetv4_hybrid_medium", "mobilenet_v4_hybrid_medium"),
+    ],
+)
+@pytest.mark.parametrize("output_stride", [8, 16])
+def test_same_features_at_other_output_strides(reference, name, output_stride):
+    theirs = randomise(timm.create_model(reference))
+    dense = timm.create_model(reference, features_only=True, output_stride=output_stride).eval()
+    dense.load_state_dict(theirs.state_dict(), strict=False)
+    width = 0.5 if reference.endswith("_050") else 1.0
+    asked = build_spec(name, width_mult=width, output_stride=output_stride)
+    weights = fit_state_dict(theirs.state_dict(), asked)
+    ours = build(weights.model).eval()
+    apply_pretrained(ours, weights)
+    x = images(97).double()
+    with torch.inference_mode():
+        features = ours.double().backbone(x)[-1]
+        assert relative_difference(features, dense.double()(x)[-1]) < 1e-5

@@ -304,10 +304,11 @@ def test_auto_takes_the_best_that_can_be_had(server, weights_file, watcher):
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_auto_says_why_not_and_gives_up_after_one_refusal(watcher):
+def test_auto_says_why_not_and_gives_a_host_up_after_one_refusal(watcher):
     assert auto_weights(build_spec("mobilenet_v3_large"), observer=watcher) is None
-    (said,) = watcher.said
-    assert said.startswith("weights: mobilenet_v3_large.miil_in21k_ft_in1k is not on this mach")
+    hub, torchvision = watcher.said
+    assert hub.startswith("weights: mobilenet_v3_large.miil_in21k_ft_in1k is not on this machine")
+    assert torchvision.startswith("weights: mobilenet_v3_large.torchvision_v2 is not on this mach")
 
 
 def test_auto_offline_says_what_to_fetch(server, watcher):

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from mobilens.data.names import clean_name
 from mobilens.errors import SpecError, UnknownNameError
 from mobilens.spec.blocks import ClassifierHead, ConvNormAct, DepthwiseSeparable, InvertedResidual
+from mobilens.spec.codec import is_plain
 from mobilens.spec.model import ModelSpec
-from mobilens.spec.task import Preprocessing, TaskSpec, is_plain
+from mobilens.spec.task import Preprocessing, TaskSpec
 from mobilens.spec.zoo import build_spec, list_models
 from mobilens.spec.zoo.widths import make_divisible
 
@@ -199,7 +200,13 @@ def test_text_that_is_no_spec_is_refused(text, words):
         ({"bn_eps": math.inf}, "bn_eps is inf"),
         ({"width_mult": -3.0}, "width_mult is -3.0"),
         ({"width_mult": math.nan}, "width_mult is nan"),
-        ({"name": ""}, "the model has no name"),
+        ({"width_mult": 1e7}, "width_mult is 10000000.0"),
+        ({"name": ""}, "the model's name is ''"),
+        ({"name": "a\nb\x1b[31m"}, "the model's name is 'a\\nb\\x1b[31m'"),
+        ({"format": True}, "spec format is True"),
+        ({"format": 1.0}, "spec format is 1.0"),
+        ({"resolution": [2**31, 224]}, "resolution is (2147483648, 224)"),
+        ({"in_channels": 10**20}, "in_channels is 100000000000000000000"),
     ],
 )
 def test_wrong_fields_of_the_model_are_refused(change, words):
@@ -295,6 +302,39 @@ def test_dilation_follows_deeplabs_rule():
     # The row whose stride went (13) keeps the rate so far, later ones double it.
     assert [row.dilation for row in spec.rows] == [1] * 14 + [2] * 3
     assert all(row.stride == 1 for row in spec.rows[13:])
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        ("row 1", "squeeze_channels"),
+        ("row 1", "kernel_size"),
+        ("head", "conv_channels"),
+        ("head", "hidden_channels"),
+    ],
+)
+def test_sizes_that_nothing_holds_are_refused_by_row(row, field):
+    text = build_spec("mobilenet_v3_small").to_json()
+    part = text["head"] if row == "head" else text["rows"][1]
+    part[field] = 10**20 + 1
+    with pytest.raises(SpecError) as error:
+        ModelSpec.from_json(text)
+    assert error.value.given.startswith(f"{row} (")
+    assert f"{field} is 100000000000000000001" in error.value.given
+    assert error.value.expected.startswith("at most ")
+
+
+def test_heads_and_their_channels_are_bounded_together():
+    text = build_spec("mobilenet_v4_hybrid_medium").to_json()
+    attention = next(row for row in text["rows"] if row["kind"] == "mobile_attention")
+    attention["heads"] = attention["key_channels"] = 2**30
+    with pytest.raises(SpecError, match="heads times key_channels is"):
+        ModelSpec.from_json(text)
+
+
+def test_numpys_numbers_are_numbers():
+    assert build_spec("mobilenet_v2", width_mult=np.float32(0.5)).width_mult == 0.5
+    assert build_spec("mobilenet_v2", num_classes=np.int64(7)).num_classes == 7
 
 
 def test_task_round_trip_and_checks():

@@ -275,6 +275,7 @@ class TestRefusals:
         ("change", "words"),
         [
             (lambda t: t.mul(torch.nan), "holds NaN or infinity"),
+            (lambda t: t.double().mul(1e300), "holds NaN or infinity"),
             (lambda t: t.to(torch.int8), "is int8"),
         ],
     )
@@ -338,6 +339,36 @@ class TestRefusals:
         weights = fit_state_dict(in_layout(random_net(V2), TIMM), V2)
         with pytest.raises(WeightsError, match="and the net differ in backbone"):
             apply_pretrained(build(SMALL), weights)
+
+    def test_applying_to_a_net_of_another_epsilon(self):
+        weights = fit_state_dict(in_layout(random_net(V2), TIMM), V2)
+        with pytest.raises(WeightsError) as caught:
+            apply_pretrained(build(V2), weights)
+        assert str(caught.value) == (
+            "the net has bn_eps 0.001\n"
+            "  expected: 1e-05, which the state dict needs\n"
+            "  try: build(weights.model)"
+        )
+
+    def test_a_variance_below_zero(self):
+        state = in_layout(random_net(V2), TIMM)
+        state["bn1.running_var"] = -state["bn1.running_var"]
+        with pytest.raises(WeightsError, match=r"'bn1\.running_var' holds a negative variance"):
+            fit_state_dict(state, V2)
+
+    def test_half_a_classifier(self):
+        state = in_layout(random_net(V2), TIMM)
+        state["classifier.bias"] = torch.zeros(10)
+        with pytest.raises(WeightsError) as caught:
+            fit_state_dict(state, V2)
+        assert caught.value.expected == "one number of classes"
+
+    def test_what_a_file_does_not_tell_is_said(self, tmp_path):
+        for name, assumed in (("mine.safetensors", True), ("tf_mine.safetensors", False)):
+            safetensors.torch.save_file(in_layout(random_net(V2), TIMM), tmp_path / name)
+            weights = load_pretrained(tmp_path / name, V2)
+            assert ("symmetric padding" in weights.assumed) == assumed
+            assert weights.model.padding == ("symmetric" if assumed else "same")
 
 
 class TestFiles:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mobilens.errors import SpecError
 from mobilens.nn.blocks import build_block
 from mobilens.nn.layers import ConvNormAct, build_activation
 from mobilens.spec import blocks as spec
 from mobilens.spec.model import ModelSpec
+
+# torch counts the bytes of a tensor in 64 bits.
+MAX_PARAMS = 2**60
 
 
 class Backbone(nn.Module):
@@ -104,6 +108,7 @@ class MobileNet(nn.Module):
 
     def __init__(self, model: ModelSpec) -> None:
         super().__init__()
+        _require_buildable(model)
         self.spec = model
         self.backbone = Backbone(model)
         self.head = ClassifierHead(model)
@@ -112,6 +117,16 @@ class MobileNet(nn.Module):
         """(N, in_channels, H, W), normalised, to (N, classes), before softmax."""
         out: Tensor = self.head(self.backbone(x)[-1])
         return out
+
+
+def _require_buildable(model: ModelSpec) -> None:
+    """Refuse a spec that is plain data in order, but whose tensors no memory holds."""
+    for row in model.cost().rows:
+        if row.params > MAX_PARAMS:
+            raise SpecError(
+                f"{row.name} ({row.block}) has {row.params:,} params",
+                expected=f"at most {MAX_PARAMS:,}",
+            )
 
 
 def build(model: ModelSpec) -> MobileNet:

@@ -159,6 +159,7 @@ class MobileAttention(nn.Module):
                 groups=in_channels,
                 padding=padding,
                 bn_eps=bn_eps,
+                dilation=row.dilation,
             )
         self.key_down = down()
         self.key = build_conv(in_channels, row.key_channels, padding=padding)

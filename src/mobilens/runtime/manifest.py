@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngImageFile
 from mobilens.errors import BundleError, SpecError
 from mobilens.spec import codec
 from mobilens.spec.model import ModelSpec
-from mobilens.spec.task import MAX_SIDE, TaskSpec, is_plain
+from mobilens.spec.task import MAX_SIDE, TaskSpec
 from mobilens.vision.predictor import Pixels
 
 FORMAT = 1
@@ -77,7 +77,7 @@ class MeasuredOn:
     num_images: int
 
     def __post_init__(self) -> None:
-        if not is_plain(self.name):
+        if not codec.is_plain(self.name):
             raise SpecError(f"the data set's name {self.name!r} holds control characters")
 
 

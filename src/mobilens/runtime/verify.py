@@ -16,7 +16,6 @@ from mobilens.runtime.engines import DEFAULT_ENGINE, engine_type
 from mobilens.runtime.manifest import Accuracy, Manifest
 from mobilens.runtime.predictor import BundlePredictor
 from mobilens.spec import codec
-from mobilens.spec.task import is_plain
 from mobilens.vision.predictor import RawOutputs
 from mobilens.vision.tasks import task_vision
 
@@ -217,5 +216,5 @@ def _check(name: str, broken: str, well: str) -> Check:
 def _summary(manifest: Manifest) -> str:
     classes = len(manifest.task.class_names)
     name = str(manifest.model.get("name", "model"))
-    shown = name if is_plain(name) else ascii(name)
+    shown = name if codec.is_plain(name) else ascii(name)
     return f"{shown}, {manifest.task.kind}, {classes} classes"

@@ -16,6 +16,8 @@ Activation = Literal["none", "relu", "relu6", "hard_swish", "gelu"]
 
 # What the 32-bit sizes of phone runtimes hold.
 MAX_SIZE = 2**31 - 1
+# Wider than any image that a net reads.
+MAX_KERNEL = 2**14 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,7 @@ class InvertedResidual:
         """Raise SpecError if the row cannot be built on this many input channels."""
         _positive(self, "kernel_size", "expanded_channels", "out_channels", "stride", "dilation")
         _odd_kernel("kernel_size", self.kernel_size)
-        if self.squeeze_channels < 0:
-            raise SpecError(f"squeeze_channels is {self.squeeze_channels}", expected="0 or more")
+        _not_negative(self, "squeeze_channels")
         if not self.expand and self.expanded_channels != in_channels:
             raise SpecError(
                 f"expanded_channels is {self.expanded_channels} without an expansion",
@@ -223,6 +224,7 @@ class MobileAttention:
         kv_stride: Stride of the depthwise convolution that shrinks key and value; 1 for none.
         kv_kernel_size: Its kernel.
         layer_scale: Whether a learned scale a channel stands before the addition.
+        dilation: Of the convolution that shrinks key and value.
     """
 
     kind: ClassVar[str] = "mobile_attention"
@@ -231,6 +233,7 @@ class MobileAttention:
     kv_stride: int = 1
     kv_kernel_size: int = 3
     layer_scale: bool = True
+    dilation: int = 1
 
     @property
     def stride(self) -> int:
@@ -239,7 +242,8 @@ class MobileAttention:
 
     def check(self, in_channels: int) -> None:
         """Raise SpecError if the row cannot be built on this many input channels."""
-        _positive(self, "heads", "key_channels", "kv_stride", "kv_kernel_size")
+        _positive(self, "heads", "key_channels", "kv_stride", "kv_kernel_size", "dilation")
+        _positive_value("heads times key_channels", self.heads * self.key_channels)
         _positive_value("in_channels", in_channels)
         _odd_kernel("kv_kernel_size", self.kv_kernel_size)
 
@@ -312,9 +316,7 @@ class ClassifierHead:
         """Raise SpecError if the head cannot be built on this many input channels."""
         _positive(self, "num_classes")
         _positive_value("in_channels", in_channels)
-        for name in ("conv_channels", "hidden_channels"):
-            if getattr(self, name) < 0:
-                raise SpecError(f"{name} is {getattr(self, name)}", expected="0 or more")
+        _not_negative(self, "conv_channels", "hidden_channels")
         if not 0 <= self.dropout < 1:
             raise SpecError(f"dropout is {self.dropout}", expected="0 or more and below 1")
 
@@ -364,9 +366,19 @@ def _positive_value(name: str, value: int) -> None:
         raise SpecError(f"{name} is {value}", expected=f"at most {MAX_SIZE}")
 
 
+def _not_negative(block: object, *names: str) -> None:
+    for name in names:
+        if getattr(block, name) < 0:
+            raise SpecError(f"{name} is {getattr(block, name)}", expected="0 or more")
+        if getattr(block, name):
+            _positive(block, name)
+
+
 def _odd_kernel(name: str, value: int) -> None:
     if value < 1 or value % 2 == 0:
         raise SpecError(f"{name} is {value}", expected="an odd number, so that sizes stay exact")
+    if value > MAX_KERNEL:
+        raise SpecError(f"{name} is {value}", expected=f"at most {MAX_KERNEL}")
 
 
 def _residual_fits(residual: bool, stride: int, in_channels: int, channels: int) -> None:

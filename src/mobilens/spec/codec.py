@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import numbers
 import operator
 import reprlib
 import types
 import typing
+import unicodedata
 from typing import Any, Literal, TypeVar, Union
 
 from mobilens.errors import SpecError
@@ -17,6 +19,11 @@ T = TypeVar("T")
 # Clipped in depth and length: what is shown was given by others.
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 60
+
+
+def is_plain(text: str) -> bool:
+    """Whether a name can be shown: no control characters, line breaks or halves of characters."""
+    return not any(unicodedata.category(mark) in ("Cc", "Cs", "Zl", "Zp") for mark in text)
 
 
 def to_json(value: Any) -> Any:
@@ -87,7 +94,7 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         return {key: _read(arguments[1], item, _place(where, key)) for key, item in value.items()}
     if kind is Any:
         return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and type(value) is not bool and isinstance(value, numbers.Real):
         try:
             return float(value)
         except OverflowError:

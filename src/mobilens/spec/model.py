@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from mobilens.errors import SpecError
 from mobilens.spec import codec
 from mobilens.spec.blocks import (
+    MAX_SIZE,
     Block,
     ClassifierHead,
     ConvNormAct,
@@ -22,6 +23,8 @@ from mobilens.spec.cost import Cost, RowCost, Shape, Walk, row_cost
 Padding = Literal["symmetric", "same"]
 WidthRule = Literal["paper", "torchvision"]
 WIDTH_RULES: tuple[WidthRule, ...] = get_args(WidthRule)
+# Wider, and counting its cost would outgrow a float.
+MAX_WIDTH_MULT = 1e6
 
 
 @dataclass(frozen=True)
@@ -59,16 +62,24 @@ class ModelSpec:
     def __post_init__(self) -> None:
         for name, item in codec.read_fields(self, "spec").items():
             object.__setattr__(self, name, item)
-        if min(self.resolution) < 1:
-            raise SpecError(f"resolution is {self.resolution}", expected="1 or more on both sides")
-        if self.in_channels < 1:
-            raise SpecError(f"in_channels is {self.in_channels}", expected="1 or more")
+        if not 1 <= min(self.resolution) <= max(self.resolution) <= MAX_SIZE:
+            raise SpecError(
+                f"resolution is {self.resolution}", expected=f"1 to {MAX_SIZE} on both sides"
+            )
+        if not 1 <= self.in_channels <= MAX_SIZE:
+            raise SpecError(f"in_channels is {self.in_channels}", expected=f"1 to {MAX_SIZE}")
         if not 0 < self.bn_eps < 1:
             raise SpecError(f"bn_eps is {self.bn_eps}", expected="above 0, below 1")
-        if not 0 < self.width_mult < float("inf"):
-            raise SpecError(f"width_mult is {self.width_mult}", expected="a number above 0")
-        if not self.name:
-            raise SpecError("the model has no name", expected="such as 'mobilenet_v3_small'")
+        if not 0 < self.width_mult <= MAX_WIDTH_MULT:
+            raise SpecError(
+                f"width_mult is {self.width_mult}",
+                expected=f"a number above 0, at most {MAX_WIDTH_MULT:g}",
+            )
+        if not self.name or not codec.is_plain(self.name):
+            raise SpecError(
+                f"the model's name is {self.name!a}",
+                expected="a name on one line, such as 'mobilenet_v3_small'",
+            )
         channels = self.in_channels
         for where, block in self.named_rows():
             try:
@@ -135,7 +146,7 @@ class ModelSpec:
             raise SpecError(f"output_stride is {output_stride}", expected="8, 16 or 32")
         if output_stride == self.output_stride:
             return self
-        dilated = any(row.dilation > 1 for row in self.rows if not isinstance(row, MobileAttention))
+        dilated = any(row.dilation > 1 for row in self.rows)
         if dilated or output_stride > self.output_stride:
             raise SpecError(
                 f"output_stride {output_stride} from a model of {self.output_stride}"
@@ -145,16 +156,12 @@ class ModelSpec:
         rows: list[Block] = []
         reached, dilation = self.stem.stride, 1
         for row in self.rows:
-            if isinstance(row, MobileAttention):
-                rows.append(row)
-                continue
-            stride = row.stride
-            if reached * stride > output_stride:
+            if reached * row.stride > output_stride and not isinstance(row, MobileAttention):
                 rows.append(replace(row, stride=1, dilation=dilation))
-                dilation *= stride
+                dilation *= row.stride
             else:
                 rows.append(replace(row, dilation=dilation))
-                reached *= stride
+                reached *= row.stride
         return replace(self, rows=tuple(rows))
 
     def to_json(self) -> dict[str, Any]:
@@ -175,8 +182,8 @@ class ModelSpec:
             # A number of thousands of digits is a ValueError, deep nesting a RecursionError.
             except (ValueError, RecursionError) as error:
                 raise SpecError(f"the spec is not JSON: {error}") from None
-        if not isinstance(value, dict) or value.get("format") != 1:
-            given = value.get("format") if isinstance(value, dict) else value
+        given = value.get("format") if isinstance(value, dict) else value
+        if not isinstance(value, dict) or type(given) is not int or given != 1:
             raise SpecError(f"spec format is {given!r}", expected="an object with format 1")
         fields = {key: item for key, item in value.items() if key != "format"}
         return codec.from_json(cls, fields, "spec")

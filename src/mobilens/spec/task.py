@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from mobilens.errors import SpecError
 from mobilens.spec import codec
-
-
-def is_plain(text: str) -> bool:
-    """Whether a name can be shown: no control characters, line breaks or halves of characters."""
-    return not any(unicodedata.category(mark) in ("Cc", "Cs", "Zl", "Zp") for mark in text)
-
 
 # Beyond it, one image in 32-bit floats is 800 megabytes.
 MAX_SIDE = 8192
@@ -75,7 +68,7 @@ class TaskSpec:
         for name, item in codec.read_fields(self, "task").items():
             object.__setattr__(self, name, item)
         for name in self.class_names:
-            if not is_plain(name):
+            if not codec.is_plain(name):
                 raise SpecError(f"the class name {name!r} holds control characters")
         twice = [name for name, count in Counter(self.class_names).items() if count > 1]
         if twice:

@@ -26,8 +26,8 @@ def auto_weights(
 ) -> PretrainedWeights | None:
     """Find the best known weights for a model.
 
-    A file in ``MOBILENS_WEIGHTS_DIR`` comes first, then published weights, best first. The
-    network is asked until it fails once; then only what is on this machine counts.
+    A file in ``MOBILENS_WEIGHTS_DIR`` comes first, then published weights, best first. A host is
+    asked until it fails once; then only what is on this machine counts of what it publishes.
 
     Args:
         model: The model that they shall fill.
@@ -49,14 +49,14 @@ def auto_weights(
             f"weights: none are published for {model.name} at width {model.width_mult:g} "
             f"({model.width_rule} rule), {shown}"
         )
-    reachable = not is_offline(offline)
+    dead: set[str] = set()
     for entry in entries:
-        if not reachable and find_local(entry) is None:
+        if (is_offline(offline) or entry.host in dead) and find_local(entry) is None:
             continue
         try:
             return load_entry(entry, model, offline=offline, observer=observer)
         except OfflineError as error:
-            reachable = False
+            dead.add(entry.host)
             observer.say(f"weights: {error.given}")
         except WeightsError as error:
             observer.say(f"weights: {error.given}")

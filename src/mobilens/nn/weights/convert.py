@@ -74,6 +74,7 @@ def convert(
     topless = not any(keys[f"{CLASSIFIER}{leaf}"] in source for leaf in ("weight", "bias"))
     tensors: dict[str, Tensor] = {name: torch.zeros((), dtype=torch.int64) for name in counters}
     fresh: list[str] = []
+    _require_one_classifier(source, keys, where)
     for name, key in keys.items():
         target = targets[name]
         if key is None:
@@ -92,7 +93,9 @@ def convert(
             if _core(tensor) != _core(target):
                 shape = tuple(source[key].shape)
                 raise _misfit(f"{where}: {key!r} is {shape}", name, target, model)
-            tensors[name] = tensor.reshape(target.shape).to(torch.float32).contiguous()
+            if name.endswith("running_var") and bool((tensor < 0).any()):
+                raise WeightsError(f"{where}: {key!r} holds a negative variance")
+            tensors[name] = tensor.reshape(target.shape).contiguous()
     _refuse_leftovers(source, keys, where, model)
     return tensors, tuple(fresh)
 
@@ -114,13 +117,29 @@ def _usable(tensor: Tensor, key: str, where: str) -> Tensor:
     if not tensor.is_floating_point():
         kind = str(tensor.dtype).removeprefix("torch.")
         raise WeightsError(f"{where}: {key!r} is {kind}", expected="floating-point weights")
+    tensor = tensor.to(torch.float32)
     if not torch.isfinite(tensor).all():
         raise WeightsError(
             f"{where}: {key!r} holds NaN or infinity",
-            expected="finite numbers",
+            expected="finite numbers, in 32 bits too",
             remedy="weights from before its training diverged",
         )
     return tensor
+
+
+def _require_one_classifier(
+    source: Mapping[str, Tensor], keys: Mapping[str, str | None], where: str
+) -> None:
+    """A classifier of another number of classes is left out, but not half of one."""
+    weight, bias = (source.get(keys[f"{CLASSIFIER}{leaf}"] or "") for leaf in ("weight", "bias"))
+    if weight is None or bias is None:
+        return
+    if max(bias.shape, default=1) not in weight.shape:
+        raise WeightsError(
+            f"{where}: the classifier has weights of shape {tuple(weight.shape)} and biases of "
+            f"shape {tuple(bias.shape)}",
+            expected="one number of classes",
+        )
 
 
 def _oriented(tensor: Tensor, layout: Layout, name: str) -> Tensor:

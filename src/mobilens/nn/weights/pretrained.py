@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from mobilens.errors import WeightsError
+from mobilens.nn.backbone import MobileNet
 from mobilens.nn.checkpoint import METADATA_KEY, Checkpoint
 from mobilens.nn.weights.convert import convert, described, detect_layout, options
 from mobilens.nn.weights.files import READERS, read_tensors
@@ -35,6 +36,7 @@ class PretrainedWeights:
         licence: Of the weights: an SPDX identifier, or what the file itself says.
         folded: BatchNorm is folded: ``recover_batchnorm`` comes before training.
         fresh: Tensors that they do not give, which stay as initialised.
+        assumed: What the file does not tell and was taken for granted, in words; empty for none.
     """
 
     name: str
@@ -46,6 +48,7 @@ class PretrainedWeights:
     licence: str = "unknown"
     folded: bool = False
     fresh: tuple[str, ...] = ()
+    assumed: str = ""
 
 
 def load_pretrained(
@@ -140,7 +143,7 @@ def fit_file(
         raise
     if entry is None:
         stated = metadata.get("license") or metadata.get("licence") or metadata.get("origin")
-        return replace(weights, licence=stated or "unknown")
+        return replace(weights, licence=stated or "unknown", assumed=layout.assumes)
     return replace(
         weights,
         preprocessing=replace(entry.preprocessing, size=model.resolution),
@@ -207,11 +210,26 @@ def apply_pretrained(net: nn.Module, weights: PretrainedWeights) -> None:
     """Copy weights into a net built from ``weights.model``; fresh tensors stay as they are.
 
     Raises:
-        WeightsError: The net is another one.
+        WeightsError: The net is another one, in its tensors, its padding or its epsilon.
     """
     state = net.state_dict()
     missing = set(state) - set(weights.tensors) - set(weights.fresh)
     unknown = set(weights.tensors) - set(state)
     for name in sorted(missing | unknown):
         raise WeightsError(f"{weights.name} and the net differ in {name}")
+    for module in net.modules():
+        if isinstance(module, MobileNet):
+            _require_same_function(module.spec, weights)
     net.load_state_dict(dict(weights.tensors), strict=False)
+
+
+def _require_same_function(built: ModelSpec, weights: PretrainedWeights) -> None:
+    """Tensors of one shape give another function under another padding or epsilon."""
+    wanted = weights.model
+    for what in ("padding", "bn_eps"):
+        if getattr(built, what) != getattr(wanted, what):
+            raise WeightsError(
+                f"the net has {what} {getattr(built, what)}",
+                expected=f"{getattr(wanted, what)}, which {weights.name} needs",
+                remedy="build(weights.model)",
+            )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mobilens.errors import SpecError, UnknownNameError
 from mobilens.spec import codec
-from mobilens.spec.model import WIDTH_RULES, ModelSpec, Padding, WidthRule
+from mobilens.spec.model import MAX_WIDTH_MULT, WIDTH_RULES, ModelSpec, Padding, WidthRule
 from mobilens.spec.zoo.mobilenet_v1 import mobilenet_v1
 from mobilens.spec.zoo.mobilenet_v2 import mobilenet_v2
 from mobilens.spec.zoo.mobilenet_v3 import (
@@ -37,9 +37,6 @@ ZOO: dict[str, Callable[..., ModelSpec]] = {
     "mobilenet_v4_hybrid_medium": mobilenet_v4_hybrid_medium,
     "mobilenet_v4_hybrid_large": mobilenet_v4_hybrid_large,
 }
-
-# Wider, and counting its cost would outgrow a float.
-MAX_WIDTH_MULT = 1e6
 
 
 def list_models() -> list[str]:

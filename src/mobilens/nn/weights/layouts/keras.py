@@ -33,10 +33,15 @@ KERAS_V1 = Layout(
     kernels="HWIO",
     padding="same",
     bn_eps=1e-3,
+    assumes=(
+        "that sizes are multiples of 32; at others Keras pads MobileNetV1 in its own way and "
+        "answers differ a little"
+    ),
 )
 
 KERAS_V2 = replace(
     KERAS_V1,
+    assumes="",
     mark=r"^bn_conv1/",
     stem=(("conv", "conv1"), ("norm", "bn_conv1")),
     row="block_{i}_",
@@ -56,6 +61,7 @@ KERAS_V2 = replace(
 
 KERAS_V3 = replace(
     KERAS_V1,
+    assumes="",
     mark=r"^expanded_conv_1_expand/",
     stem=(("conv", "conv"), ("norm", "conv_bn")),
     row="expanded_conv_{i}_",

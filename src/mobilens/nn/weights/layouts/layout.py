@@ -43,6 +43,7 @@ class Layout:
         bn_eps: The BatchNorm epsilon likewise.
         mean: Subtracted from red, green, blue, likewise.
         std: Divides them, likewise.
+        assumes: What the keys do not tell and is taken for granted, in words; empty for none.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Layout:
     bn_eps: float = 1e-5
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    assumes: str = ""
 
     @property
     def folded(self) -> bool:
