@@ -535,6 +535,38 @@ def test_a_run_goes_on_without_the_file_that_it_began_with(photos, tmp_path):
     assert again.checkpoint.read_bytes() == before
 
 
+def test_a_finished_run_whose_state_was_deleted_is_kept(photos, tmp_path, capsys):
+    run_training(small(photos, gentle(1)), tmp_path, Listener())
+    (tmp_path / "model.onnx").write_text("mine")
+    (tmp_path / "last.safetensors").unlink()
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    code, err = refused([str(photos), *SMALL, "--out", str(tmp_path)], capsys)
+    assert (code, err) == (
+        2,
+        f"mobilens train: {tmp_path / 'best.safetensors'} is there already, and a run would "
+        "replace it\n"
+        "  expected: a folder without such a file, since a run writes its own\n"
+        "  try: name another with --out\n",
+    )
+    code, err = refused(["--resume", str(tmp_path)], capsys)
+    assert (code, err) == (
+        2,
+        f"mobilens train: the run in {tmp_path} is finished, and its last.safetensors is gone\n"
+        "  expected: last.safetensors, to go on from\n"
+        f"  try: mobilens train --recipe {tmp_path / 'recipe.json'} to repeat it in a new folder\n",
+    )
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["best.safetensors", "model.onnx", "report.html", "log.csv"])
+def test_somebodys_files_are_not_replaced(photos, tmp_path, capsys, name):
+    (tmp_path / name).write_text("mine")
+    code, err = refused([str(photos), *SMALL, "--out", str(tmp_path)], capsys)
+    assert code == 2
+    assert f"mobilens train: {tmp_path / name} is there" in err
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["mine"]
+
+
 def test_a_device_that_is_not_there_is_wrong_use(photos, tmp_path, capsys):
     for name in ("foo", "xpu"):
         code, err = refused(

@@ -32,6 +32,13 @@ def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_refusal_names_the_file_that_was_asked_for(tmp_path: Path):
+    path = tmp_path / "nowhere" / "a.txt"
+    with pytest.raises(FileNotFoundError) as caught, written(path) as temporary:
+        temporary.write_text("new")
+    assert caught.value.filename == str(path)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere nobody can ask whether a process lives")
 def test_leftovers_of_the_dead_are_removed_and_those_of_the_living_stay(tmp_path: Path):
     path = tmp_path / "a[1].txt"

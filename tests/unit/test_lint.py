@@ -142,6 +142,16 @@ def test_near_duplicates_within_a_split_and_under_two_labels(clean: Path):
     assert not report.has_problems
 
 
+def test_every_label_of_a_conflict_is_shown_among_many_copies(tmp_path: Path):
+    for index in range(9):
+        save(picture(1), tmp_path / "train" / "cat" / f"{index}.png")
+    for part, name in (("train", "dog"), ("val", "dog"), ("val", "cat")):
+        save(picture(1 if name == "dog" else 2), tmp_path / part / name / "x.png")
+    (item,) = finding(report_of(tmp_path), "conflict").items
+    assert item.text.startswith("train/cat/0.png = train/dog/x.png = val/dog/x.png = train/cat/1.p")
+    assert len(item.paths) == 11
+
+
 def test_splits_are_named_where_paths_do_not_show_them(tmp_path: Path):
     for label in ("cat", "dog"):
         for index in range(20):

@@ -44,14 +44,15 @@ def has_image_suffix(name: str) -> bool:
 def find_images(folder: Path, *, recursive: bool = True) -> Found:
     """Find the images of a folder, in no particular order.
 
-    Hidden names are passed over, links are followed, and a folder that contains itself by a link
-    is entered once. A broken link counts as a file: it is named where it cannot be read.
+    Hidden names are passed over, links are followed, but not to a folder that the link is in, at
+    any depth. A broken link counts as a file: it is named where it cannot be read.
 
     Raises:
         OSError: The folder cannot be listed.
     """
     found = Found()
-    for path in _walk(folder, frozenset(), recursive):
+    above = {*folder.absolute().parents, *folder.resolve().parents}
+    for path in _walk(folder, frozenset(map(_identity, above)), recursive):
         suffix = path.suffix.lower()
         if suffix in IMAGE_SUFFIXES:
             found.images.append(path)
@@ -88,8 +89,7 @@ def common_folder(folders: Iterable[Path]) -> Path:
 
 
 def _walk(folder: Path, ancestors: frozenset[tuple[int, int]], recursive: bool) -> Iterator[Path]:
-    status = os.stat(folder)  # noqa: PTH116 (the identity of what a link leads to)
-    identity = (status.st_dev, status.st_ino)
+    identity = _identity(folder)
     if identity in ancestors:
         return
     folders = []
@@ -103,3 +103,9 @@ def _walk(folder: Path, ancestors: frozenset[tuple[int, int]], recursive: bool) 
                 yield folder / entry.name
     for inner in folders if recursive else ():
         yield from _walk(inner, ancestors | {identity}, recursive)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """What tells a folder from others, by whatever link it was reached."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino

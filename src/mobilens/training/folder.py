@@ -16,6 +16,7 @@ from mobilens.training.state import STATE_FILE
 
 # All that a run writes, from its settings to its report.
 FILES = (SETTINGS_FILE, LOG_FILE, STATE_FILE, "best.safetensors", "model.onnx", "report.html")
+DELIVERED = FILES[-2:]
 
 
 def clear_leftovers(folder: Path) -> None:
@@ -107,39 +108,60 @@ def run_folder(out: str | Path | None, source: str, model: str) -> Path:
             expected="a folder for the results, which is made if need be",
             remedy="name another with --out",
         )
-    if (Path(out) / STATE_FILE).exists():
-        raise UsageError(
-            f"{out} holds another run",
-            remedy=f"mobilens train --resume {out} to go on with it, or another folder",
-        )
-    _refuse_foreign_settings(Path(out) / SETTINGS_FILE)
+    _refuse_taken(Path(out))
     return Path(out)
 
 
-def _refuse_foreign_settings(file: Path) -> None:
-    """A run that was killed before its first epoch leaves its own; others are somebody's work."""
-    if not file.is_file():
-        return
-    try:
-        TrainSettings.load(file)
-    except (DataError, SpecError):
+def _refuse_taken(folder: Path) -> None:
+    """Nothing that a run writes may be there, but settings of one killed before its first epoch."""
+    there = [folder / name for name in FILES if (folder / name).exists()]
+    if folder / STATE_FILE in there:
         raise UsageError(
-            f"{file} is there, and mobilens did not write it",
+            f"{folder} holds another run",
+            remedy=f"mobilens train --resume {folder} to go on with it, or another folder",
+        )
+    others = [file for file in there if file.name not in (SETTINGS_FILE, LOG_FILE)]
+    if others:
+        raise UsageError(
+            f"{others[0]} is there already, and a run would replace it",
             expected="a folder without such a file, since a run writes its own",
             remedy="name another with --out",
-        ) from None
+        )
+    if folder / SETTINGS_FILE in there:
+        try:
+            TrainSettings.load(folder / SETTINGS_FILE)
+        except (DataError, SpecError):
+            raise UsageError(
+                f"{folder / SETTINGS_FILE} is there, and mobilens did not write it",
+                expected="a folder without such a file, since a run writes its own",
+                remedy="name another with --out",
+            ) from None
+    elif there:
+        raise UsageError(
+            f"{there[0]} is there, without the run that wrote it",
+            expected="a folder without such a file, since a run writes its own",
+            remedy="name another with --out",
+        )
 
 
 def settings_of_run(folder: Path) -> TrainSettings:
-    """Read what the run in a folder was asked for.
+    """Read what the run in a folder was asked for, in order to go on with it.
 
     Raises:
         DataError: The folder holds no run, or its settings cannot be read.
+        UsageError: The run is finished, and what it would go on from was deleted.
     """
     if not (folder / SETTINGS_FILE).is_file():
         raise DataError(
             f"{folder} holds no run",
             expected=f"a folder that `mobilens train` wrote, with {SETTINGS_FILE} in it",
             remedy="mobilens train DATA --out FOLDER to begin one",
+        )
+    finished = any((folder / name).exists() for name in DELIVERED)
+    if finished and not (folder / STATE_FILE).exists():
+        raise UsageError(
+            f"the run in {folder} is finished, and its {STATE_FILE} is gone",
+            expected=f"{STATE_FILE}, to go on from",
+            remedy=f"mobilens train --recipe {folder / SETTINGS_FILE} to repeat it in a new folder",
         )
     return TrainSettings.load(folder / SETTINGS_FILE)

@@ -135,7 +135,9 @@ def _near_findings(photos: Sequence[Photo], pairs: Sequence[Twins]) -> list[Find
 
 
 def _group_item(group: Sequence[Photo]) -> Item:
-    shown = _shown(group)
+    # One of each label and split first: they are what the finding is about, and few are shown.
+    first = {(photo.label, photo.split): photo for photo in reversed(group)}
+    shown = _shown(sorted(group, key=lambda photo: first[photo.label, photo.split] is not photo))
     more = f" and {len(shown) - SHOWN_COPIES} more" if len(shown) > SHOWN_COPIES else ""
     return Item(" = ".join(shown[:SHOWN_COPIES]) + more, tuple(photo.name for photo in group))
 
