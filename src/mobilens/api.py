@@ -131,9 +131,9 @@ def resume(folder: str | Path, *, observer: Observer = SILENT) -> Delivered:
         DataError: The folder holds no run, or its data has changed.
     """
     _require_training()
-    from mobilens.training.folder import settings_of_run
+    from mobilens.training.folder import settings_to_resume
 
-    return _run(settings_of_run(Path(folder)), Path(folder), observer)
+    return _run(settings_to_resume(Path(folder)), Path(folder), observer)
 
 
 def load(path: str | Path, *, threads: int | None = None) -> Model:

@@ -539,6 +539,10 @@ def test_a_finished_run_whose_state_was_deleted_is_kept(photos, tmp_path, capsys
     run_training(small(photos, gentle(1)), tmp_path, Listener())
     (tmp_path / "model.onnx").write_text("mine")
     (tmp_path / "last.safetensors").unlink()
+    # What it learnt is exported as ever, its data found by its own settings.
+    code = main(["export", str(tmp_path / "best.safetensors"), "--out", str(tmp_path / "b.onnx")])
+    assert code == 0
+    capsys.readouterr()
     before = {file: file.read_bytes() for file in tmp_path.iterdir()}
     code, err = refused([str(photos), *SMALL, "--out", str(tmp_path)], capsys)
     assert (code, err) == (
@@ -563,7 +567,7 @@ def test_somebodys_files_are_not_replaced(photos, tmp_path, capsys, name):
     (tmp_path / name).write_text("mine")
     code, err = refused([str(photos), *SMALL, "--out", str(tmp_path)], capsys)
     assert code == 2
-    assert f"mobilens train: {tmp_path / name} is there" in err
+    assert f"mobilens train: {tmp_path / name} is there already, and a run would replace" in err
     assert [file.read_text() for file in tmp_path.iterdir()] == ["mine"]
 
 
@@ -654,5 +658,5 @@ def test_a_recipe_file_of_another_program_is_not_overwritten(photos, tmp_path, c
     (tmp_path / "recipe.json").write_text('{"my": "cake"}')
     code, err = refused([str(photos), *SMALL, "--out", str(tmp_path)], capsys)
     assert code == 2
-    assert f"{tmp_path / 'recipe.json'} is there, and mobilens did not write it" in err
+    assert f"{tmp_path / 'recipe.json'} is there already, and a run would replace it" in err
     assert (tmp_path / "recipe.json").read_text() == '{"my": "cake"}'

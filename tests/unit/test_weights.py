@@ -25,7 +25,7 @@ from mobilens.nn.weights.convert import fit_stem
 from mobilens.nn.weights.files import keras_tensors, read_tensors
 from mobilens.nn.weights.layouts import TIMM, TORCHVISION_V2, TORCHVISION_V3
 from mobilens.nn.weights.layouts.folded import FOLDED
-from mobilens.nn.weights.layouts.keras import KERAS_V3
+from mobilens.nn.weights.layouts.keras import KERAS_V1, KERAS_V3
 from mobilens.nn.weights.registry import ENTRIES, entry_of_file
 from mobilens.spec.task import Preprocessing, TaskSpec
 from mobilens.spec.zoo import build_spec, list_models
@@ -367,8 +367,12 @@ class TestRefusals:
         for name, assumed in (("mine.safetensors", True), ("tf_mine.safetensors", False)):
             safetensors.torch.save_file(in_layout(random_net(V2), TIMM), tmp_path / name)
             weights = load_pretrained(tmp_path / name, V2)
-            assert ("symmetric padding" in weights.assumed) == assumed
+            assert ("symmetric padding" in weights.caveat) == assumed
             assert weights.model.padding == ("symmetric" if assumed else "same")
+
+    def test_sizes_at_which_keras_pads_otherwise_are_said(self):
+        assert KERAS_V1.caveat_at((224, 96)) == ""
+        assert "no multiples of 32" in KERAS_V1.caveat_at((224, 97))
 
 
 class TestFiles:

@@ -196,7 +196,7 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
 
 def _resumed(args: argparse.Namespace) -> tuple[TrainSettings, Path]:
     from mobilens.errors import UsageError
-    from mobilens.training.folder import settings_of_run
+    from mobilens.training.folder import settings_to_resume
 
     others = (["--recipe"] if args.recipe else []) + [_option(name) for name in _given(args)]
     remedy = f"mobilens train --resume {args.resume}"
@@ -206,7 +206,7 @@ def _resumed(args: argparse.Namespace) -> tuple[TrainSettings, Path]:
             expected="the folder, whose recipe.json says the rest",
             remedy=remedy,
         )
-    settings = settings_of_run(args.resume)
+    settings = settings_to_resume(args.resume)
     source = settings.located().source
     # Data and folder may stand again, as in the line that began the run, if they are the same.
     for given, known in ((args.data, source), ([args.out] if args.out else [], (args.resume,))):

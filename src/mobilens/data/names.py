@@ -28,7 +28,7 @@ HIDDEN_NAMES = frozenset(
 )
 
 _DIGITS = re.compile("([0-9]+)")
-# As `spec.task.is_plain` has it.
+# As `spec.codec.is_plain` has it.
 _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 ClassKey = tuple[tuple[str | tuple[int, str], ...], str]

@@ -113,43 +113,35 @@ def run_folder(out: str | Path | None, source: str, model: str) -> Path:
 
 
 def _refuse_taken(folder: Path) -> None:
-    """Nothing that a run writes may be there, but settings of one killed before its first epoch."""
-    there = [folder / name for name in FILES if (folder / name).exists()]
-    if folder / STATE_FILE in there:
+    """Nothing that a run writes may be there, but what one killed before its first epoch left."""
+    if (folder / STATE_FILE).exists():
         raise UsageError(
             f"{folder} holds another run",
             remedy=f"mobilens train --resume {folder} to go on with it, or another folder",
         )
-    others = [file for file in there if file.name not in (SETTINGS_FILE, LOG_FILE)]
-    if others:
-        raise UsageError(
-            f"{others[0]} is there already, and a run would replace it",
-            expected="a folder without such a file, since a run writes its own",
-            remedy="name another with --out",
-        )
-    if folder / SETTINGS_FILE in there:
-        try:
-            TrainSettings.load(folder / SETTINGS_FILE)
-        except (DataError, SpecError):
+    unbegun = (SETTINGS_FILE, LOG_FILE) if _holds_settings(folder / SETTINGS_FILE) else ()
+    for name in FILES:
+        if (folder / name).exists() and name not in unbegun:
             raise UsageError(
-                f"{folder / SETTINGS_FILE} is there, and mobilens did not write it",
+                f"{folder / name} is there already, and a run would replace it",
                 expected="a folder without such a file, since a run writes its own",
                 remedy="name another with --out",
-            ) from None
-    elif there:
-        raise UsageError(
-            f"{there[0]} is there, without the run that wrote it",
-            expected="a folder without such a file, since a run writes its own",
-            remedy="name another with --out",
-        )
+            )
+
+
+def _holds_settings(file: Path) -> bool:
+    try:
+        TrainSettings.load(file)
+    except (DataError, SpecError):
+        return False
+    return True
 
 
 def settings_of_run(folder: Path) -> TrainSettings:
-    """Read what the run in a folder was asked for, in order to go on with it.
+    """Read what the run in a folder was asked for.
 
     Raises:
         DataError: The folder holds no run, or its settings cannot be read.
-        UsageError: The run is finished, and what it would go on from was deleted.
     """
     if not (folder / SETTINGS_FILE).is_file():
         raise DataError(
@@ -157,6 +149,17 @@ def settings_of_run(folder: Path) -> TrainSettings:
             expected=f"a folder that `mobilens train` wrote, with {SETTINGS_FILE} in it",
             remedy="mobilens train DATA --out FOLDER to begin one",
         )
+    return TrainSettings.load(folder / SETTINGS_FILE)
+
+
+def settings_to_resume(folder: Path) -> TrainSettings:
+    """Read what the run in a folder was asked for, in order to go on with it.
+
+    Raises:
+        DataError: The folder holds no run, or its settings cannot be read.
+        UsageError: The run is finished, and what it would go on from was deleted.
+    """
+    settings = settings_of_run(folder)
     finished = any((folder / name).exists() for name in DELIVERED)
     if finished and not (folder / STATE_FILE).exists():
         raise UsageError(
@@ -164,4 +167,4 @@ def settings_of_run(folder: Path) -> TrainSettings:
             expected=f"{STATE_FILE}, to go on from",
             remedy=f"mobilens train --recipe {folder / SETTINGS_FILE} to repeat it in a new folder",
         )
-    return TrainSettings.load(folder / SETTINGS_FILE)
+    return settings

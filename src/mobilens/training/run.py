@@ -258,8 +258,8 @@ def _new_start(settings: TrainSettings, num_classes: int, observer: Observer) ->
         return _Start(model, Preprocessing(size=model.resolution))
     known = f", top-1 {weights.top1} on ImageNet-1k" if weights.top1 else ""
     observer.say(f"weights: {weights.name} (licence {weights.licence}{known})")
-    if weights.assumed:
-        observer.say(f"weights: the file does not tell, and it is assumed, {weights.assumed}")
+    if weights.caveat:
+        observer.say(f"weights: {weights.caveat}")
     return _Start(
         weights.model, weights.preprocessing, weights, name=weights.name, licence=weights.licence
     )

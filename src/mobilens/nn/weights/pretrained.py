@@ -36,7 +36,7 @@ class PretrainedWeights:
         licence: Of the weights: an SPDX identifier, or what the file itself says.
         folded: BatchNorm is folded: ``recover_batchnorm`` comes before training.
         fresh: Tensors that they do not give, which stay as initialised.
-        assumed: What the file does not tell and was taken for granted, in words; empty for none.
+        caveat: What a person should know before using them; empty for nothing.
     """
 
     name: str
@@ -48,7 +48,7 @@ class PretrainedWeights:
     licence: str = "unknown"
     folded: bool = False
     fresh: tuple[str, ...] = ()
-    assumed: str = ""
+    caveat: str = ""
 
 
 def load_pretrained(
@@ -143,7 +143,8 @@ def fit_file(
         raise
     if entry is None:
         stated = metadata.get("license") or metadata.get("licence") or metadata.get("origin")
-        return replace(weights, licence=stated or "unknown", assumed=layout.assumes)
+        caveat = layout.caveat_at(model.resolution)
+        return replace(weights, licence=stated or "unknown", caveat=caveat)
     return replace(
         weights,
         preprocessing=replace(entry.preprocessing, size=model.resolution),

@@ -33,15 +33,16 @@ KERAS_V1 = Layout(
     kernels="HWIO",
     padding="same",
     bn_eps=1e-3,
-    assumes=(
-        "that sizes are multiples of 32; at others Keras pads MobileNetV1 in its own way and "
-        "answers differ a little"
+    caveat=(
+        "Keras pads MobileNetV1 in a way of its own at sizes that are no multiples of 32, where "
+        "answers differ a little from its own"
     ),
+    exact_at=32,
 )
 
 KERAS_V2 = replace(
     KERAS_V1,
-    assumes="",
+    caveat="",
     mark=r"^bn_conv1/",
     stem=(("conv", "conv1"), ("norm", "bn_conv1")),
     row="block_{i}_",
@@ -61,7 +62,7 @@ KERAS_V2 = replace(
 
 KERAS_V3 = replace(
     KERAS_V1,
-    assumes="",
+    caveat="",
     mark=r"^expanded_conv_1_expand/",
     stem=(("conv", "conv"), ("norm", "conv_bn")),
     row="expanded_conv_{i}_",

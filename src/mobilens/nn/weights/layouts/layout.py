@@ -43,7 +43,8 @@ class Layout:
         bn_eps: The BatchNorm epsilon likewise.
         mean: Subtracted from red, green, blue, likewise.
         std: Divides them, likewise.
-        assumes: What the keys do not tell and is taken for granted, in words; empty for none.
+        caveat: What a person should know of these weights before using them; empty for nothing.
+        exact_at: Input sides that are multiples of it need no such word; 0 for none.
     """
 
     name: str
@@ -62,7 +63,13 @@ class Layout:
     bn_eps: float = 1e-5
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    assumes: str = ""
+    caveat: str = ""
+    exact_at: int = 0
+
+    def caveat_at(self, resolution: tuple[int, int]) -> str:
+        """What to say of weights in this layout at an input size; empty for nothing."""
+        exact = self.exact_at > 0 and all(side % self.exact_at == 0 for side in resolution)
+        return "" if exact else self.caveat
 
     @property
     def folded(self) -> bool:

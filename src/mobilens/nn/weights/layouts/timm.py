@@ -80,12 +80,13 @@ TIMM = Layout(
     conv={"weight": "weight", "bias": "bias", "scale": "gamma"},
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),
-    assumes=(
-        "that timm trained them itself: symmetric padding, BatchNorm epsilon 1e-5, ImageNet's mean "
-        "and deviation; the file of a model of timm's called tf_... must bear that name"
+    caveat=(
+        "the file does not tell its padding, and is read as timm's own: symmetric padding, "
+        "BatchNorm epsilon 1e-5, ImageNet's mean and deviation; the name of a file of timm's tf_ "
+        "models must begin with tf_"
     ),
 )
 
 TIMM_TF = replace(
-    TIMM, padding="same", bn_eps=1e-3, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), assumes=""
+    TIMM, padding="same", bn_eps=1e-3, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), caveat=""
 )
