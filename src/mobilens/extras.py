@@ -6,7 +6,7 @@ import importlib.util
 
 from mobilens.errors import MissingExtraError
 
-TRAIN_MODULES = ("torch", "safetensors", "onnx", "onnxscript", "onnxslim", "jinja2")
+TRAIN_MODULES = ("torch", "safetensors", "onnx", "jinja2")
 
 
 def require_train_extra(what: str) -> None:

@@ -14,7 +14,10 @@ from mobilens.atomic import written
 from mobilens.data.dataset import Dataset
 from mobilens.errors import BundleError, ExportError, ImageError, UsageError
 from mobilens.evaluation import Evaluation, dataset_name, evaluate
-from mobilens.exporting.onnx_graph import INPUT_NAME, build_onnx
+from mobilens.exporting.onnx_graph import build_onnx
+from mobilens.graph.pixels import fold_normalisation
+from mobilens.graph.rewrite import simplify
+from mobilens.graph.trace import trace
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.observer import SILENT, Observer
 from mobilens.runtime.bundle import write_manifest
@@ -40,7 +43,7 @@ TOLERANCE = 1e-4
 GOLDEN_SAMPLES = 4
 # Golden photos are kept this many times coarser: enough to prove, small, and shy of detail.
 GOLDEN_COARSENESS = 4
-TOOLS = ("mobilens", "numpy", "onnx", "onnxruntime", "onnxslim", "torch")
+TOOLS = ("mobilens", "numpy", "onnx", "onnxruntime", "torch")
 
 
 @dataclass(frozen=True)
@@ -95,14 +98,15 @@ def export_checkpoint(
         raise UsageError(
             f"the model reads {checkpoint.model.in_channels} channels", expected="3, RGB"
         )
-    graph, outputs = build_onnx(checkpoint)
+    graph = fold_normalisation(simplify(trace(checkpoint)))
+    model = build_onnx(graph)
     predictor = TorchPredictor(build_trained(checkpoint), checkpoint.task)
     manifest = Manifest(
         task=checkpoint.task,
         model=checkpoint.model.to_json(),
         cost=ModelCost(checkpoint.model.cost().params, checkpoint.model.cost().macs),
-        input=InputSpec(INPUT_NAME, checkpoint.task.preprocessing.size),
-        outputs=outputs,
+        input=InputSpec(graph.input, checkpoint.task.preprocessing.size),
+        outputs=tuple(graph.outputs),
         golden=_golden(predictor, dataset),
         tolerance=TOLERANCE,
         licence=_licence(checkpoint.provenance),
@@ -113,12 +117,12 @@ def export_checkpoint(
     path.parent.mkdir(parents=True, exist_ok=True)
     # The engine reads a real file, so the proof is of the very bytes that are then renamed.
     with written(path) as temporary:
-        temporary.write_bytes(write_manifest(graph, manifest))
+        temporary.write_bytes(write_manifest(model, manifest))
         proof = _prove(temporary, predictor, dataset, path, observer)
         if proof.checkpoint is not None and proof.file is not None:
             main = torch_task(checkpoint.task.kind).main_score
             manifest = replace(manifest, accuracy=_accuracy(main, proof.checkpoint, proof.file))
-            temporary.write_bytes(write_manifest(graph, manifest))
+            temporary.write_bytes(write_manifest(model, manifest))
         try:
             verify_bundle(temporary)
         except BundleError as error:

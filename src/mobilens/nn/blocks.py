@@ -171,17 +171,21 @@ class MobileAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W), same shape out."""
         normed = self.norm(x)
-        height, width = normed.shape[-2:]
-        # All heads share key and value, so heads and positions are one long axis of queries.
-        query = self.query(normed).unflatten(1, (self.heads, self.key_channels))
-        query = query.flatten(3).transpose(2, 3).flatten(1, 2)
-        key = self.key(self.key_down(normed)).flatten(2)
-        value = self.value(self.value_down(normed)).flatten(2).transpose(1, 2)
-        scores = torch.softmax(query @ key * self.key_channels**-0.5, dim=-1)
-        mixed = (scores @ value).unflatten(1, (self.heads, height * width))
-        mixed = mixed.transpose(2, 3).flatten(1, 2).unflatten(2, (height, width))
+        batch, _, height, width = normed.shape
+        # All heads share key and value, so positions and heads are one long axis of queries. With
+        # channels last in memory, as images are here, nothing is copied on the way.
+        query = self.query(normed).permute(0, 2, 3, 1).reshape(batch, -1, self.key_channels)
+        key = self._tokens(self.key(self.key_down(normed)))
+        value = self._tokens(self.value(self.value_down(normed)))
+        scores = torch.softmax(query @ key.transpose(1, 2) * self.key_channels**-0.5, dim=-1)
+        mixed = (scores @ value).reshape(batch, height, width, -1).permute(0, 3, 1, 2)
         out: Tensor = x + self.layer_scale(self.output(mixed))
         return out
+
+    @staticmethod
+    def _tokens(x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, H * W, C)."""
+        return x.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def build_block(row: spec.Block, in_channels: int, padding: Padding, bn_eps: float) -> nn.Module:

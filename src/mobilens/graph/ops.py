@@ -1,0 +1,232 @@
+"""The operators of a graph, and the graph itself: NumPy and names, no torch.
+
+A value is named by what made it and holds one tensor a batch; the batch axis stands in front of
+every shape and is never written down. Images are (C, H, W), as torch has them, whatever layout a
+runtime prefers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float32]
+Shape: TypeAlias = tuple[int, ...]
+ActivationKind: TypeAlias = Literal[
+    "relu", "relu6", "hard_swish", "hard_sigmoid", "gelu", "sigmoid"
+]
+# Lowest and highest value that leaves an operator; None is no bound.
+Clamp: TypeAlias = tuple[float | None, float | None]
+
+UNCLAMPED: Clamp = (None, None)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Op:
+    """What all operators have.
+
+    Attributes:
+        inputs: Names of the values it reads.
+        output: Name of the value it makes.
+    """
+
+    inputs: tuple[str, ...]
+    output: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Normalise(Op):
+    """Raw pixels, uint8 (H, W, 3), to an image: value / 255, less mean, over std.
+
+    Attributes:
+        mean: Of red, green, blue.
+        std: Likewise.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Conv(Op):
+    """Convolution of an image, zeros around it.
+
+    Attributes:
+        weight: (out, in / groups, height, width).
+        bias: (out,).
+        stride: (vertical, horizontal).
+        pads: Pixels added at (top, left, bottom, right).
+        dilation: (vertical, horizontal).
+        groups: As in torch.
+        clamp: Bounds of what comes out.
+    """
+
+    weight: Floats
+    bias: Floats
+    stride: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    clamp: Clamp = UNCLAMPED
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether each channel has filters of its own."""
+        return self.groups > 1 and self.weight.shape[1] == 1
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether every pixel is answered from itself alone."""
+        return self.weight.shape[2:] == (1, 1) and self.pads == (0, 0, 0, 0)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Linear(Op):
+    """Fully connected layer over the last axis.
+
+    Attributes:
+        weight: (out, in).
+        bias: (out,).
+        clamp: Bounds of what comes out.
+    """
+
+    weight: Floats
+    bias: Floats
+    clamp: Clamp = UNCLAMPED
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Activation(Op):
+    """An elementwise function by name."""
+
+    kind: ActivationKind
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Add(Op):
+    """Sum of two values, or of a value and a number.
+
+    Attributes:
+        constant: The number, where there is one input alone.
+        clamp: Bounds of what comes out.
+    """
+
+    constant: float | None = None
+    clamp: Clamp = UNCLAMPED
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Mul(Op):
+    """Product of two values, the second may be (C, 1, 1) to the first's (C, H, W)."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Scale(Op):
+    """x * scale + shift, a pair of numbers for each channel, or one for all.
+
+    Attributes:
+        scale: (C,) or (1,).
+        shift: The same shape.
+    """
+
+    scale: Floats
+    shift: Floats
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Mean(Op):
+    """Average over the pixels of an image, (C, H, W) to (C, 1, 1)."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pad(Op):
+    """Zeros around an image.
+
+    Attributes:
+        pads: Pixels added at (top, left, bottom, right).
+    """
+
+    pads: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Permute(Op):
+    """Axes in another order.
+
+    Attributes:
+        order: Old axis for each new one, the batch's 0 in front.
+    """
+
+    order: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reshape(Op):
+    """The same values in another shape, each image for itself.
+
+    Attributes:
+        shape: New shape, without the batch.
+    """
+
+    shape: Shape
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MatMul(Op):
+    """Product of two matrices an image.
+
+    Attributes:
+        transpose: Whether the second is turned first.
+    """
+
+    transpose: bool = False
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Softmax(Op):
+    """Over the last axis."""
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Operators in the order in which they run.
+
+    Attributes:
+        input: Name of the pixels, uint8 (H, W, 3).
+        ops: The operators.
+        outputs: Name of the value behind each named output.
+        shapes: Shape of every value, without the batch.
+    """
+
+    input: str
+    ops: tuple[Op, ...]
+    outputs: Mapping[str, str]
+    shapes: Mapping[str, Shape] = field(repr=False)
+
+    def users(self) -> Mapping[str, list[Op]]:
+        """Give the operators that read each value."""
+        readers: dict[str, list[Op]] = {name: [] for name in self.shapes}
+        for op in self.ops:
+            for name in op.inputs:
+                readers[name].append(op)
+        return readers
+
+    def maker(self) -> Mapping[str, Op]:
+        """Give the operator that makes each value."""
+        return {op.output: op for op in self.ops}
+
+    def with_ops(self, ops: Iterable[Op], shapes: Mapping[str, Shape] | None = None) -> Graph:
+        """Give a graph of other operators; shapes of values that nothing makes are dropped."""
+        ops = tuple(ops)
+        known = {**self.shapes, **(shapes or {})}
+        made = [self.input, *(op.output for op in ops)]
+        return replace(self, ops=ops, shapes={name: known[name] for name in made})
+
+    def count(self) -> Counter[str]:
+        """Count the operators by kind."""
+        return Counter(type(op).__name__ for op in self.ops)

@@ -1,0 +1,98 @@
+"""Which values and filters of a graph are 8-bit integers, and what numbers these stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilens.graph.ops import Conv, Floats, Graph, Linear, Op
+
+LOWEST, HIGHEST = -128, 127
+WEIGHT_LIMIT = 127  # symmetric: -128 is left out, as every runtime asks
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The numbers that int8 values stand for: ``scale * (q - zero_point)``.
+
+    Attributes:
+        scale: Distance of two neighbours, above 0.
+        zero_point: The integer that stands for 0, -128 to 127.
+    """
+
+    scale: float
+    zero_point: int
+
+    @classmethod
+    def covering(cls, lowest: float, highest: float) -> Grid:
+        """Give the grid that reaches from one number to another, and to 0, which it holds exactly.
+
+        Args:
+            lowest: Smallest number.
+            highest: Largest number.
+        """
+        lowest, highest = min(lowest, 0.0), max(highest, 0.0)
+        scale = float(np.float32(max(highest - lowest, 1e-6) / (HIGHEST - LOWEST)))
+        return cls(scale, int(np.clip(round(LOWEST - lowest / scale), LOWEST, HIGHEST)))
+
+    def encode(self, values: Floats) -> NDArray[np.int8]:
+        """Round to the grid and clamp to its ends."""
+        steps = np.rint(np.asarray(values, np.float64) / self.scale) + self.zero_point
+        clipped: NDArray[np.int8] = np.clip(steps, LOWEST, HIGHEST).astype(np.int8)
+        return clipped
+
+
+@dataclass(frozen=True, eq=False)
+class Quantisation:
+    """What of a graph is 8-bit.
+
+    An operator computes in integers when its inputs and its output all have a grid and, where it
+    has filters, these have scales.
+
+    Attributes:
+        grids: Of each value that is stored as int8.
+        scales: Of each operator's filters by the name of its output, (out,); ``filters`` rounds by
+            them, to -127 to 127.
+    """
+
+    grids: Mapping[str, Grid]
+    scales: Mapping[str, Floats]
+
+    def is_integer(self, op: Op) -> bool:
+        """Whether an operator computes in integers."""
+        if not all(name in self.grids for name in (*op.inputs, op.output)):
+            return False
+        return not isinstance(op, (Conv, Linear)) or op.output in self.scales
+
+    def filters(self, op: Conv | Linear) -> NDArray[np.int8]:
+        """The filters of an operator as integers."""
+        scales = self.scales[op.output].reshape(-1, *[1] * (op.weight.ndim - 1))
+        steps = np.rint(op.weight.astype(np.float64) / scales)
+        return np.clip(steps, -WEIGHT_LIMIT, WEIGHT_LIMIT).astype(np.int8)
+
+    def bias(self, op: Conv | Linear) -> NDArray[np.int32]:
+        """The bias of an operator in steps of its input times its filters."""
+        step = self.grids[op.inputs[0]].scale * self.scales[op.output].astype(np.float64)
+        limit = 2**31 - 1
+        return np.clip(np.rint(op.bias / step), -limit, limit).astype(np.int32)
+
+
+def weight_scales(op: Conv | Linear) -> Floats:
+    """Scales that just reach the largest filter value of each output channel.
+
+    Args:
+        op: Convolution or fully connected layer.
+    """
+    largest = np.abs(op.weight).reshape(len(op.weight), -1).max(1)
+    # Filters of a dead channel get a scale near the others': runtimes refuse ratios out of range.
+    floor = max(float(largest.max()) * 1e-3, 1e-6)
+    scales: Floats = (np.maximum(largest, floor) / WEIGHT_LIMIT).astype(np.float32)
+    return scales
+
+
+def integer_operators(graph: Graph, quantisation: Quantisation) -> int:
+    """Count the operators that compute in integers."""
+    return sum(quantisation.is_integer(op) for op in graph.ops)
