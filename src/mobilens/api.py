@@ -22,6 +22,7 @@ from mobilens.evaluation import evaluate as evaluate_predictor
 from mobilens.extras import require_train_extra
 from mobilens.model import Model, open_predictor
 from mobilens.observer import SILENT, Observer
+from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.verify import VerificationReport, verify_bundle
 from mobilens.spec.model import WidthRule
 
@@ -194,6 +195,7 @@ def export(
     checkpoint: str | Path,
     out: str | Path | None = None,
     *,
+    to: str = "onnx",
     data: Source | None = None,
     measure: bool = True,
     observer: Observer = SILENT,
@@ -202,13 +204,15 @@ def export(
 
     Args:
         checkpoint: ``best.safetensors`` of a run.
-        out: Model file; ``model.onnx`` beside the checkpoint by default.
+        out: Model file; ``model`` with the target's suffix beside the checkpoint by default.
+        to: Kind of file: ``"onnx"``, ``"openvino"``, ``"litert"`` or ``"executorch"``.
         data: What to prove it on; the run's own validation data by default.
         measure: False proves it on patterns alone and states no accuracy.
         observer: Is told of progress.
 
     Raises:
-        MissingExtraError: The [train] extra is not installed.
+        MissingExtraError: The [train] extra is not installed, or what the target needs is not.
+        UnknownNameError: There is no such target.
         WeightsError: The file is no checkpoint, or its tensors are not those of its model.
         DataError: The data cannot be used, or is not where it was.
         UsageError: ``out`` is a folder, or the checkpoint does not say what it was trained with.
@@ -217,12 +221,14 @@ def export(
     """
     require_train_extra("exporting")
     from mobilens.exporting.bundle import export_checkpoint
+    from mobilens.exporting.targets import target_named
     from mobilens.nn.checkpoint import Checkpoint
 
+    target_named(to)  # before anything is read
     given = Checkpoint.load(Path(checkpoint))
     dataset = _proof_data(given, checkpoint, data) if measure else None
-    path = Path(checkpoint).with_name("model.onnx") if out is None else Path(out)
-    return export_checkpoint(given, path, dataset, observer=observer)
+    path = Path(checkpoint).with_name(f"model{FORMATS[to].suffix}") if out is None else Path(out)
+    return export_checkpoint(given, path, dataset, target=to, observer=observer)
 
 
 def verify(path: str | Path) -> VerificationReport:

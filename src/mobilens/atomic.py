@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,13 +31,44 @@ def written(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def written_together(path: Path, companions: tuple[str, ...]) -> Iterator[Path]:
+    """As ``written``, for a file with others of the same name beside it.
+
+    They are written in a folder of their own under their last names, and then move out of it, the
+    file itself at the end: while it is there, it is whole.
+
+    Args:
+        path: The file.
+        companions: Suffixes of those beside it.
+    """
+    writer = f"{os.getpid()}-{threading.get_ident()}"
+    folder = path.with_name(f".{path.stem}.{writer}.tmp{path.suffix}")
+    folder.mkdir()
+    temporary = folder / path.name
+    try:
+        yield temporary
+        for suffix in companions:
+            temporary.with_suffix(suffix).replace(path.with_suffix(suffix))
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def remove_leftovers(path: Path) -> None:
     """Remove what processes that were killed while they wrote ``path`` left beside it."""
     for file in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp{path.suffix}"):
         writer = file.name.removesuffix(f".tmp{path.suffix}").rpartition(".")[2]
         process = writer.partition("-")[0]
         if not (process.isdigit() and _is_alive(int(process))):
-            file.unlink(missing_ok=True)
+            _remove(file)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _is_alive(process: int) -> bool:

@@ -122,7 +122,7 @@ def _report(
     )
     latency = tuple(
         LatencyRow(
-            engine=f"{timings.engine} {timings.engine_version}",
+            engine=f"{row.engine} {row.engine_version}",
             threads=row.threads,
             batch=row.batch,
             p50_ms=row.p50_ms,

@@ -14,7 +14,7 @@ def test_json_has_a_row_for_every_configuration(
     options = ["--threads", "1,2", "--batch", "3", "--rounds", "1", "--json"]
     assert main(["benchmark", str(toy), *options]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["engine"] == "onnxruntime"
+    assert {row["engine"] for row in report["measurements"]} == {"onnxruntime"}
     assert report["device"]["cores"] >= 1
     rows = report["measurements"]
     assert [(row["threads"], row["batch"]) for row in rows] == [(1, 3), (2, 3)]

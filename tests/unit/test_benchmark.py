@@ -18,10 +18,10 @@ def turns(monkeypatch: pytest.MonkeyPatch) -> list[Configuration]:
     """Record the turns instead of taking them."""
     taken: list[Configuration] = []
 
-    def take(turn: Configuration, engine: str, seconds: float) -> Sample:
+    def take(turn: Configuration, seconds: float) -> Sample:
         taken.append(turn)
         slow = len(taken) * turn.batch / 1000
-        return Sample([slow, slow], f"{engine} {seconds:g}", 50, 50 + len(taken))
+        return Sample([slow, slow], f"{turn.engine} {seconds:g}", 50, 50 + len(taken))
 
     monkeypatch.setattr(module, "_measure", take)
     return taken
@@ -46,7 +46,7 @@ def test_figures_are_those_of_all_rounds(toy: Path, turns: list[Configuration]) 
     assert found.images_per_second == pytest.approx(500)
     assert (found.peak_memory_bytes, found.model_memory_bytes) == (53, 3)
     assert found.size_bytes == toy.stat().st_size
-    assert report.engine_version == "onnxruntime 7"
+    assert (found.engine, found.engine_version) == ("onnxruntime", "onnxruntime 7")
     assert json.loads(json.dumps(report.to_json()))["measurements"][0]["batch"] == 10
 
 
@@ -81,9 +81,9 @@ def test_a_file_that_is_no_model_is_named_before_anything_runs(
 
 
 def test_a_measurement_that_ends_early_says_why(toy: Path) -> None:
-    turn = Configuration(str(toy), threads=1, batch=1)
+    turn = Configuration(str(toy), "absent", threads=1, batch=1)
     with pytest.raises(MobilensError, match=r"threads 1, batch 1: .*no engine") as caught:
-        module._measure(turn, "absent", 0)
+        module._measure(turn, 0)
     assert "smaller batch" in caught.value.remedy
 
 

@@ -41,13 +41,13 @@ def checkpoint_of(name, preprocessing=None, **options):
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.8, 1.2)
             nn.init.normal_(module.bias, std=0.1)
-            nn.init.normal_(module.running_mean, std=0.1)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            module.momentum = None  # the statistics of what it sees
         if isinstance(module, LayerScale):
             nn.init.uniform_(module.scale, 0.2, 0.5)
     prepared = Preprocessing(size=model.resolution, **(preprocessing or IMAGENET))
     with torch.inference_mode():  # answers that differ, and are not sure
         images = Normalise(prepared)(torch.from_numpy(photos(8, model.resolution)))
+        net.train()(images)
         scores = net.eval()(images)
         factor = 1 / scores.std(0)
         net.head.classifier.weight *= factor.view(-1, 1)

@@ -56,6 +56,7 @@ def _text(report: BenchmarkReport) -> str:
     rows = [
         (
             one.path,
+            one.engine,
             one.threads,
             one.batch,
             f"{one.p50_ms:.2f}",
@@ -68,14 +69,14 @@ def _text(report: BenchmarkReport) -> str:
         for one in report.measurements
     ]
     header = (
-        *("file", "threads", "batch", "p50 ms", "p95 ms", "images/s"),
+        *("file", "engine", "threads", "batch", "p50 ms", "p95 ms", "images/s"),
         *("peak MB", "model MB", "file MB"),
     )
     device = report.device
+    engines = dict.fromkeys(f"{one.engine} {one.engine_version}" for one in report.measurements)
     return "\n".join(
         [
-            f"{device.cpu}, {device.cores} cores, {device.system}; "
-            f"{report.engine} {report.engine_version}",
+            f"{device.cpu}, {device.cores} cores, {device.system}; {', '.join(engines)}",
             "",
             table(header, rows),
             "",

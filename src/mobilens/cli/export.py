@@ -13,7 +13,7 @@ from mobilens.observer import TerminalObserver
 if TYPE_CHECKING:
     from mobilens.exporting.bundle import Exported
 
-TARGETS = ("onnx",)
+TARGETS = ("onnx", "openvino", "litert", "executorch")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="best.safetensors")
     parser.add_argument("--to", default="onnx", choices=TARGETS, help="kind of model file")
     parser.add_argument(
-        "--out", type=named_path, metavar="FILE", help="model file (default: model.onnx beside it)"
+        "--out",
+        type=named_path,
+        metavar="FILE",
+        help="model file (default: model and the suffix of its kind, beside it)",
     )
     proof = parser.add_mutually_exclusive_group()
     proof.add_argument(
@@ -43,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     exported = export(
         args.checkpoint,
         args.out,
+        to=args.to,
         data=args.data or None,
         measure=not args.no_data,
         observer=TerminalObserver(),

@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from mobilens.atomic import written
+from mobilens.atomic import written_together
 from mobilens.data.dataset import Dataset
 from mobilens.errors import BundleError, ExportError, ImageError, UsageError
 from mobilens.evaluation import Evaluation, dataset_name, evaluate
-from mobilens.exporting.onnx_graph import build_onnx
+from mobilens.exporting.targets import build_of, target_named
 from mobilens.graph.pixels import fold_normalisation
 from mobilens.graph.rewrite import simplify
 from mobilens.graph.trace import trace
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.observer import SILENT, Observer
 from mobilens.runtime.bundle import write_manifest
+from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.manifest import (
     Accuracy,
     GoldenSample,
@@ -43,7 +44,7 @@ TOLERANCE = 1e-4
 GOLDEN_SAMPLES = 4
 # Golden photos are kept this many times coarser: enough to prove, small, and shy of detail.
 GOLDEN_COARSENESS = 4
-TOOLS = ("mobilens", "numpy", "onnx", "onnxruntime", "torch")
+TOOLS = ("mobilens", "numpy", "torch")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def export_checkpoint(
     path: Path,
     dataset: Dataset | None,
     *,
+    target: str = "onnx",
     observer: Observer = SILENT,
 ) -> Exported:
     """Write a model file, once its answers are the checkpoint's on every image.
@@ -76,30 +78,23 @@ def export_checkpoint(
         checkpoint: What to export.
         path: Where the file goes; it appears there whole and proven, or not at all.
         dataset: What to measure on; None writes a file whose accuracy is not stated.
+        target: Kind of file, one of ``targets.TARGETS``.
         observer: Is told of progress.
 
     Raises:
+        MissingExtraError: What the target needs is not installed.
         ExportError: An answer differs from the checkpoint's, or the new file does not verify;
             nothing is written.
         WeightsError: The checkpoint's tensors are not those of its model.
         UsageError: ``path`` is a folder, or bears a checkpoint's suffix.
     """
-    if path.is_dir():
-        raise UsageError(
-            f"{path} is a folder", expected="a file", remedy=f"--out {path / 'model.onnx'}"
-        )
-    if path.suffix.lower() == ".safetensors":
-        raise UsageError(
-            f"{path} is the name of a checkpoint",
-            expected="the name of a model file",
-            remedy=f"--out {path.with_suffix('.onnx')}",
-        )
+    kind = target_named(target)
+    _require_name(path, FORMATS[target].suffix)
     if checkpoint.model.in_channels != 3:
         raise UsageError(
             f"the model reads {checkpoint.model.in_channels} channels", expected="3, RGB"
         )
     graph = fold_normalisation(simplify(trace(checkpoint)))
-    model = build_onnx(graph)
     predictor = TorchPredictor(build_trained(checkpoint), checkpoint.task)
     manifest = Manifest(
         task=checkpoint.task,
@@ -111,23 +106,48 @@ def export_checkpoint(
         tolerance=TOLERANCE,
         licence=_licence(checkpoint.provenance),
         provenance=_public(checkpoint.provenance),
-        tools={tool: importlib.metadata.version(tool) for tool in TOOLS},
+        tools={tool: importlib.metadata.version(tool) for tool in TOOLS} | kind.tools(),
         mobilens=importlib.metadata.version("mobilens"),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The engine reads a real file, so the proof is of the very bytes that are then renamed.
-    with written(path) as temporary:
-        temporary.write_bytes(write_manifest(model, manifest))
+    # The engine reads real files, so the proof is of the very bytes that are then renamed.
+    with written_together(path, kind.companions) as temporary:
+        build_of(kind)(graph, manifest, temporary)
+        _seal(temporary, manifest)
         proof = _prove(temporary, predictor, dataset, path, observer)
         if proof.checkpoint is not None and proof.file is not None:
             main = torch_task(checkpoint.task.kind).main_score
             manifest = replace(manifest, accuracy=_accuracy(main, proof.checkpoint, proof.file))
-            temporary.write_bytes(write_manifest(model, manifest))
+            _seal(temporary, manifest)
         try:
             verify_bundle(temporary)
         except BundleError as error:
             raise ExportError(f"{error.given}; nothing was written") from None
     return proof
+
+
+def _require_name(path: Path, suffix: str) -> None:
+    if path.is_dir():
+        raise UsageError(
+            f"{path} is a folder", expected="a file", remedy=f"--out {path / 'model'}{suffix}"
+        )
+    if path.suffix.lower() == ".safetensors":
+        raise UsageError(
+            f"{path} is the name of a checkpoint",
+            expected="the name of a model file",
+            remedy=f"--out {path.with_suffix(suffix)}",
+        )
+    others = {info.suffix for info in FORMATS.values()} - {suffix}
+    if path.suffix.lower() in others:
+        raise UsageError(
+            f"{path} is the name of another kind of model file",
+            expected=f"a name that ends in {suffix}",
+            remedy=f"--out {path.with_suffix(suffix)}",
+        )
+
+
+def _seal(path: Path, manifest: Manifest) -> None:
+    path.write_bytes(write_manifest(path.read_bytes(), manifest, path))
 
 
 def _licence(provenance: dict[str, Any]) -> Licence:

@@ -21,7 +21,8 @@ from mobilens.observer import SILENT, Observer
 from mobilens.runtime.benchmark_worker import Sample
 from mobilens.runtime.bundle import read_bundle
 from mobilens.runtime.device import Device, this_device
-from mobilens.runtime.engines import DEFAULT_ENGINE, engine_type
+from mobilens.runtime.engines import engine_type
+from mobilens.runtime.formats import FORMATS
 from mobilens.spec import codec
 
 SECONDS_A_ROUND = 0.5
@@ -33,11 +34,13 @@ class Configuration:
 
     Attributes:
         path: Model file.
+        engine: Name of the engine that runs it.
         threads: Threads for one answer.
         batch: Images in one run.
     """
 
     path: str
+    engine: str
     threads: int
     batch: int
 
@@ -48,9 +51,11 @@ class Measurement:
 
     Attributes:
         path: Model file.
+        engine: Name of the engine that ran it.
+        engine_version: Its version.
         threads: Threads for one answer.
         batch: Images in one run.
-        size_bytes: Size of the file.
+        size_bytes: Size of the file, and of what belongs to it.
         runs: Runs that were timed.
         p50_ms: Median time of one run, milliseconds.
         p95_ms: Time that 95 of 100 runs stay below, milliseconds.
@@ -61,6 +66,8 @@ class Measurement:
     """
 
     path: str
+    engine: str
+    engine_version: str
     threads: int
     batch: int
     size_bytes: int
@@ -78,15 +85,11 @@ class BenchmarkReport:
 
     Attributes:
         device: The machine.
-        engine: Name of the engine.
-        engine_version: Its version.
         rounds: Fresh processes for each configuration.
         measurements: One for each configuration: files in the order given, then threads, batch.
     """
 
     device: Device
-    engine: str
-    engine_version: str
     rounds: int
     measurements: tuple[Measurement, ...]
 
@@ -101,7 +104,7 @@ def benchmark(
     threads: Sequence[int] = (1,),
     batches: Sequence[int] = (1,),
     rounds: int = 5,
-    engine: str = DEFAULT_ENGINE,
+    engine: str | None = None,
     seconds: float = SECONDS_A_ROUND,
     observer: Observer = SILENT,
     label: str = "benchmark",
@@ -113,7 +116,7 @@ def benchmark(
         threads: Threads for one answer, 1 or more each.
         batches: Images in one run, 1 or more each.
         rounds: Fresh processes for each configuration.
-        engine: Name of the engine.
+        engine: Name of the engine; for each file the one of its format by default.
         seconds: Time that each process measures for.
         observer: Is told of progress.
         label: What the progress is called.
@@ -123,31 +126,33 @@ def benchmark(
         UsageError: Nothing to measure, or a number below 1.
         MobilensError: A measurement ended early, for want of memory perhaps.
     """
-    engine_type(engine)
     for name, numbers in (("threads", threads), ("batches", batches), ("rounds", (rounds,))):
         if not numbers or min(numbers) < 1:
             shown = ", ".join(map(str, numbers)) or "empty"
             raise UsageError(f"{name} is {shown}", expected="1 or more")
     if not paths:
         raise UsageError("no model file was given", expected="one or more")
-    for path in paths:
-        read_bundle(path).check_seal()
+    bundles = [read_bundle(path) for path in paths]
+    for bundle in bundles:
+        bundle.check_seal()
+        engine_type(engine or FORMATS[bundle.format].engine)
+    sizes = {str(bundle.path): bundle.contents.size_bytes for bundle in bundles}
     configurations = [
-        Configuration(str(path), count, batch)
-        for path in paths
+        Configuration(str(bundle.path), engine or FORMATS[bundle.format].engine, count, batch)
+        for bundle in bundles
         for count in threads
         for batch in batches
     ]
     samples: dict[Configuration, list[Sample]] = {each: [] for each in configurations}
     turns = _turns(configurations, rounds)
     for turn in observer.progress(turns, len(turns), label):
-        samples[turn].append(_measure(turn, engine, seconds))
+        samples[turn].append(_measure(turn, seconds))
     return BenchmarkReport(
         device=this_device(),
-        engine=engine,
-        engine_version=samples[configurations[0]][0].engine_version,
         rounds=rounds,
-        measurements=tuple(_summary(each, samples[each]) for each in configurations),
+        measurements=tuple(
+            _summary(each, samples[each], sizes[each.path]) for each in configurations
+        ),
     )
 
 
@@ -160,21 +165,21 @@ def _turns(configurations: list[Configuration], rounds: int) -> list[Configurati
     return turns
 
 
-def _measure(turn: Configuration, engine: str, seconds: float) -> Sample:
+def _measure(turn: Configuration, seconds: float) -> Sample:
     command = [sys.executable, "-P", "-m", "mobilens.runtime.benchmark_worker"]
-    options = [turn.path, engine, str(turn.threads), str(turn.batch), str(seconds)]
+    options = [turn.path, turn.engine, str(turn.threads), str(turn.batch), str(seconds)]
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = done.stderr.strip().splitlines()
         reason = said[-1] if said else f"its process ended with {done.returncode}"
         raise MobilensError(
-            f"{turn.path}, threads {turn.threads}, batch {turn.batch}: {reason}",
+            f"{turn.path}, {turn.engine}, threads {turn.threads}, batch {turn.batch}: {reason}",
             remedy="a smaller batch, if memory ran out",
         )
     return Sample(**json.loads(done.stdout))
 
 
-def _summary(turn: Configuration, samples: list[Sample]) -> Measurement:
+def _summary(turn: Configuration, samples: list[Sample], size_bytes: int) -> Measurement:
     times = np.concatenate([sample.seconds for sample in samples])
     p50, p95 = np.percentile(times, (50, 95))
     rates = [turn.batch * len(sample.seconds) / sum(sample.seconds) for sample in samples]
@@ -186,9 +191,11 @@ def _summary(turn: Configuration, samples: list[Sample]) -> Measurement:
     ]
     return Measurement(
         path=turn.path,
+        engine=turn.engine,
+        engine_version=samples[0].engine_version,
         threads=turn.threads,
         batch=turn.batch,
-        size_bytes=Path(turn.path).stat().st_size,
+        size_bytes=size_bytes,
         runs=len(times),
         p50_ms=1e3 * float(p50),
         p95_ms=1e3 * float(p95),

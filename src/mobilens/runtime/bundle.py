@@ -1,21 +1,17 @@
-"""A model file that carries its own proof: the manifest and hashes inside an ONNX file."""
+"""A model file that carries its own proof: manifest and hashes inside a runtime's own format."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mobilens.errors import BundleError, VerificationError
-from mobilens.runtime import onnx_file, seal
+from mobilens.runtime import seal
+from mobilens.runtime.formats import FORMATS, Contents, format_named, format_of
 from mobilens.runtime.manifest import Manifest
-from mobilens.runtime.onnx_file import OnnxFile
 
-MANIFEST_KEY = b"mobilens"
-HASH_KEY = b"mobilens_sha256"
-OWN_KEYS = (MANIFEST_KEY, HASH_KEY)
-# Protobuf, and so ONNX, ends here.
+# Protobuf and flatbuffers, and so every format here, end at this size.
 MAX_FILE_BYTES = 2**31
 EXPECTED = "a model file that mobilens export wrote"
 COPY_AGAIN = "copy the file again from where it came, or export it again"
@@ -27,21 +23,25 @@ class Bundle:
 
     Attributes:
         path: Where it lies.
-        file: Its parts.
+        format: Name of its format.
+        sha256: Hash of the file.
+        contents: Its parts.
         manifest: What it says about itself.
     """
 
     path: Path
-    file: OnnxFile
+    format: str
+    sha256: str
+    contents: Contents
     manifest: Manifest
 
     def broken_weights(self) -> str:
         """Say which weights are not as they were exported; empty when all are."""
-        return seal.changed_weights(self.manifest.tensors, seal.tensor_hashes(self.file))
+        return seal.changed_weights(self.manifest.tensors, self.contents.tensors)
 
     def broken_graph(self) -> str:
         """Say that the graph is not as it was exported; empty when it is."""
-        if seal.graph_hash(self.file, OWN_KEYS) == self.manifest.graph:
+        if self.contents.graph == self.manifest.graph:
             return ""
         return "the graph was changed: its nodes, names, shapes, versions or notes"
 
@@ -56,34 +56,25 @@ class Bundle:
             raise VerificationError(f"{self.path}: {broken}", remedy=COPY_AGAIN)
 
 
-def write_manifest(model: bytes, manifest: Manifest) -> bytes:
-    """Put a manifest into an ONNX file, in place of one that is there.
+def write_manifest(model: bytes, manifest: Manifest, path: Path = Path()) -> bytes:
+    """Put a manifest into a model file, in place of one that is there.
 
     Args:
-        model: The bytes of the ONNX file.
+        model: The bytes of the file.
         manifest: What to put in; its hashes are filled in here.
+        path: Where the file lies or will lie; what belongs to it lies beside it already.
 
     Returns:
         The bytes of the new file.
 
     Raises:
-        BundleError: The bytes are no ONNX file that holds all its weights, or the manifest is
+        BundleError: The bytes are no model file that holds all its weights, or the manifest is
             too large.
     """
-    file = onnx_file.parse(model)
-    sealed = replace(
-        manifest,
-        tensors=seal.tensor_hashes(file),
-        graph=seal.graph_hash(file, without_notes=OWN_KEYS),
-    )
-    text = sealed.to_text()
-    return b"".join(
-        [
-            *_without_manifest(file),
-            onnx_file.encode_note(MANIFEST_KEY, text),
-            onnx_file.encode_note(HASH_KEY, _sha256(text)),
-        ]
-    )
+    kind = format_named(format_of(model, path))
+    contents = kind.take_apart(model, path)
+    sealed = replace(manifest, tensors=dict(contents.tensors), graph=contents.graph)
+    return kind.place(model, sealed.to_text())
 
 
 def read_manifest(path: str | Path) -> Manifest:
@@ -117,52 +108,37 @@ def take_apart(data: bytes, path: Path) -> Bundle:
         BundleError: The file is no model file of mobilens, or one of a newer format.
         VerificationError: The manifest was changed.
     """
+    name = format_of(data, path)
     try:
-        file = onnx_file.parse(data)
+        contents = format_named(name).take_apart(data, path)
     except BundleError as error:
         raise BundleError(
-            f"{path} is damaged, or no ONNX file: {error.given}",
+            f"{path} is damaged, or no {FORMATS[name].title} file: {error.given}",
             expected=EXPECTED,
             remedy=COPY_AGAIN,
         ) from None
-    text = _manifest_text(path, file)
+    text = _manifest_text(path, FORMATS[name].title, contents)
     try:
-        return Bundle(path, file, Manifest.from_text(text))
+        manifest = Manifest.from_text(text)
     except BundleError as error:
         raise BundleError(
             f"{path}: {error.given}", expected=error.expected, remedy=error.remedy
         ) from None
+    return Bundle(path, name, hashlib.sha256(data).hexdigest(), contents, manifest)
 
 
-def _manifest_text(path: Path, file: OnnxFile) -> bytes:
-    """Find the manifest and check it against its hash."""
-    found = {note.key: note for note in file.notes if note.key in OWN_KEYS}
-    if not found:
+def _manifest_text(path: Path, title: str, contents: Contents) -> bytes:
+    """Give the manifest, once it stands there as it was written."""
+    article = "an" if title[0] in "EO" else "a"
+    if contents.manifest is None:
         raise BundleError(
-            f"{path} is an ONNX file without a mobilens manifest",
+            f"{path} is {article} {title} file without a mobilens manifest",
             expected=EXPECTED,
             remedy="mobilens export CHECKPOINT",
         )
-    count = sum(note.key in OWN_KEYS for note in file.notes)
-    if len(found) == count == len(OWN_KEYS):
-        text = found[MANIFEST_KEY].value
-        # The entries must be what this module writes, to the byte: the hash cannot cover itself.
-        expected = {MANIFEST_KEY: text, HASH_KEY: _sha256(text)}
-        if all(
-            file.data[note.start : note.end] == onnx_file.encode_note(key, expected[key])
-            for key, note in found.items()
-        ):
-            return text
-    raise VerificationError(f"{path}: the manifest was changed", remedy=COPY_AGAIN)
-
-
-def _without_manifest(file: OnnxFile) -> Iterator[bytes]:
-    position = 0
-    for note in file.notes:
-        if note.key in OWN_KEYS:
-            yield file.data[position : note.start]
-            position = note.end
-    yield file.data[position:]
+    if not contents.intact:
+        raise VerificationError(f"{path}: the manifest was changed", remedy=COPY_AGAIN)
+    return contents.manifest
 
 
 def _read_file(path: Path) -> bytes:
@@ -196,7 +172,3 @@ def _read_file(path: Path) -> bytes:
 def _looks_like_safetensors(data: bytes) -> bool:
     """Tell by the layout: the length of a JSON header in eight bytes, then the header."""
     return data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data) - 8
-
-
-def _sha256(text: bytes) -> bytes:
-    return hashlib.sha256(text).hexdigest().encode("ascii")

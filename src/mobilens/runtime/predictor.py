@@ -8,7 +8,8 @@ import numpy as np
 
 from mobilens.errors import BundleError, UsageError
 from mobilens.runtime.bundle import read_bundle
-from mobilens.runtime.engines import DEFAULT_ENGINE, engine_type
+from mobilens.runtime.engines import engine_type
+from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.manifest import Manifest
 from mobilens.vision.predictor import Pixels, RawOutputs
 
@@ -25,13 +26,13 @@ class BundlePredictor:
     """
 
     def __init__(
-        self, path: str | Path, engine: str = DEFAULT_ENGINE, threads: int | None = None
+        self, path: str | Path, engine: str | None = None, threads: int | None = None
     ) -> None:
         """Open a file; a damaged one is refused.
 
         Args:
             path: File written by ``mobilens export``.
-            engine: Name of the engine.
+            engine: Name of the engine; the one of the file's format by default.
             threads: Threads for one answer; as many as there are cores by default.
 
         Raises:
@@ -41,12 +42,13 @@ class BundlePredictor:
         """
         if threads is not None and threads < 1:
             raise UsageError(f"threads is {threads}", expected="1 or more")
-        open_engine = engine_type(engine)
+        if engine is not None:
+            engine_type(engine)
         self.path = Path(path)
-        self.manifest = _checked_manifest(self.path)
+        self.manifest, kind = _checked_manifest(self.path)
         self.task = self.manifest.task
         self.data_fingerprint: str | None = self.manifest.provenance.get("data_fingerprint")
-        self.engine = open_engine(self.path, threads)
+        self.engine = engine_type(engine or FORMATS[kind].engine)(self.path, threads)
         if self.engine.outputs != self.manifest.outputs:
             raise BundleError(
                 f"{path} gives {', '.join(self.engine.outputs)}",
@@ -75,15 +77,15 @@ class BundlePredictor:
         return self.engine.run(np.ascontiguousarray(pixels))
 
 
-def _checked_manifest(path: Path) -> Manifest:
+def _checked_manifest(path: Path) -> tuple[Manifest, str]:
     """Check the seal; the bytes are let go before the engine reads the file for itself."""
     bundle = read_bundle(path)
     bundle.check_seal()
-    return bundle.manifest
+    return bundle.manifest, bundle.format
 
 
 def load_predictor(
-    path: str | Path, engine: str = DEFAULT_ENGINE, threads: int | None = None
+    path: str | Path, engine: str | None = None, threads: int | None = None
 ) -> BundlePredictor:
     """Open a model file; the arguments and errors are those of ``BundlePredictor``."""
     return BundlePredictor(path, engine, threads)

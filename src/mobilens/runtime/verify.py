@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 
 from mobilens.errors import BundleError, MobilensError, VerificationError
 from mobilens.runtime.bundle import COPY_AGAIN, read_bundle
-from mobilens.runtime.engines import DEFAULT_ENGINE, engine_type
+from mobilens.runtime.engines import engine_type
+from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.manifest import Accuracy, Manifest
 from mobilens.runtime.predictor import BundlePredictor
 from mobilens.spec import codec
@@ -71,12 +71,12 @@ class VerificationReport:
         return {"ok": self.ok} | dict(codec.to_json(self))
 
 
-def verify_bundle(path: str | Path, engine: str = DEFAULT_ENGINE) -> VerificationReport:
+def verify_bundle(path: str | Path, engine: str | None = None) -> VerificationReport:
     """Prove a model file again; a broken promise is an error.
 
     Args:
         path: File written by ``mobilens export``.
-        engine: Name of the engine that answers the golden inputs.
+        engine: Name of the engine that answers the golden inputs; the format's own by default.
 
     Raises:
         BundleError: It is no model file of mobilens, or one of a newer format.
@@ -90,20 +90,21 @@ def verify_bundle(path: str | Path, engine: str = DEFAULT_ENGINE) -> Verificatio
     return report
 
 
-def check_bundle(path: str | Path, engine: str = DEFAULT_ENGINE) -> VerificationReport:
+def check_bundle(path: str | Path, engine: str | None = None) -> VerificationReport:
     """Prove a model file again; a broken promise stands in the report.
 
     Args:
         path: File written by ``mobilens export``.
-        engine: Name of the engine that answers the golden inputs.
+        engine: Name of the engine that answers the golden inputs; the format's own by default.
 
     Raises:
         BundleError: It is no model file of mobilens, or one of a newer format.
         VerificationError: The manifest was changed, so that there is nothing to check against.
         MissingExtraError: The engine is not installed.
     """
-    engine_type(engine)
     bundle = read_bundle(path)
+    engine = engine or FORMATS[bundle.format].engine
+    engine_type(engine)
     manifest = bundle.manifest
     checks = [
         Check("manifest", "ok", f"format {manifest.format}, {_summary(manifest)}"),
@@ -119,8 +120,8 @@ def check_bundle(path: str | Path, engine: str = DEFAULT_ENGINE) -> Verification
         checks.append(Check("answers", "skipped", answers.broken))
     return VerificationReport(
         path=str(path),
-        sha256=hashlib.sha256(bundle.file.data).hexdigest(),
-        size_bytes=len(bundle.file.data),
+        sha256=bundle.sha256,
+        size_bytes=bundle.contents.size_bytes,
         engine=engine,
         engine_version=answers.engine_version,
         largest_difference=answers.largest_difference,

@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from mobilens.errors import MissingExtraError, UnknownNameError
+from mobilens.quiet import quiet
 from mobilens.vision.predictor import Pixels, RawOutputs
-
-DEFAULT_ENGINE = "onnxruntime"
 
 ENGINES = {
     "onnxruntime": "mobilens.runtime.engines.onnxruntime:OnnxRuntimeEngine",
+    "openvino": "mobilens.runtime.engines.openvino:OpenVinoEngine",
+    "litert": "mobilens.runtime.engines.litert:LiteRtEngine",
+    "executorch": "mobilens.runtime.engines.executorch:ExecuTorchEngine",
 }
+# Engines that are extras of the same name.
+EXTRAS = frozenset(("openvino", "litert", "executorch"))
 
 
 class Engine(Protocol):
@@ -71,9 +75,12 @@ def engine_type(name: str) -> EngineType:
         raise UnknownNameError.among("engine", name, ENGINES)
     module, _, attribute = ENGINES[name].partition(":")
     try:
-        return cast(EngineType, getattr(importlib.import_module(module), attribute))
+        with quiet():
+            return cast(EngineType, getattr(importlib.import_module(module), attribute))
     except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        package = name if name in EXTRAS else ""
         raise MissingExtraError(
-            f"the engine {name!r} needs {error.name}, which is not installed",
-            remedy=f"pip install {error.name}",
+            f"the engine {name!r} needs {missing}, which is not installed",
+            remedy=f"pip install 'mobilens[{package}]'" if package else f"pip install {missing}",
         ) from None

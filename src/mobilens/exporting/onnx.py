@@ -6,6 +6,7 @@ runtime which reads ONNX turns into integer kernels of its own.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mobilens.errors import ExportError
 from mobilens.graph import ops
 from mobilens.graph.quantised import Grid, Quantisation
+from mobilens.runtime.manifest import Manifest
 
 OPSET = 20
 IR_VERSION = 9
@@ -40,6 +42,11 @@ def build_onnx(graph: ops.Graph, quantisation: Quantisation | None = None) -> by
         The bytes of the file, still without a manifest.
     """
     return _Writer(graph, quantisation or Quantisation({}, {})).write()
+
+
+def build(graph: ops.Graph, manifest: Manifest, path: Path) -> None:  # noqa: ARG001 - part of the contract
+    """Write a graph as one file."""
+    path.write_bytes(build_onnx(graph))
 
 
 class _Writer:

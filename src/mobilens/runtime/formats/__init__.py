@@ -1,0 +1,113 @@
+"""One small file for each kind of model file: where its manifest lies, and what seals the rest.
+
+Nothing of a runtime is needed to read a manifest: each file looks into the bytes for itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol, cast
+
+from mobilens.errors import UnknownNameError
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A model file taken apart.
+
+    Attributes:
+        size_bytes: Size of all that belongs to it.
+        manifest: Text of its manifest; None when it has none.
+        intact: Whether the manifest stands there as this module writes it, hash included.
+        tensors: SHA-256 of each weight by name, where the format lets them be told apart.
+        graph: SHA-256 of all other bytes but the manifest's.
+    """
+
+    size_bytes: int
+    manifest: bytes | None
+    intact: bool
+    tensors: Mapping[str, str]
+    graph: str
+
+
+class ModelFormat(Protocol):
+    """What a module of this package offers."""
+
+    def take_apart(self, data: bytes, path: Path) -> Contents:
+        """Find the manifest and hash the rest.
+
+        Args:
+            data: Every byte of the file.
+            path: Where it lies; files that belong to it lie beside it.
+
+        Raises:
+            BundleError: The bytes are no such file.
+        """
+        ...
+
+    def place(self, data: bytes, text: bytes) -> bytes:
+        """Put the text of a manifest in, in place of one that is there.
+
+        Args:
+            data: Every byte of the file.
+            text: The text.
+
+        Raises:
+            BundleError: The bytes are no such file.
+        """
+        ...
+
+
+class FormatInfo(NamedTuple):
+    """What is known of a format without loading its module.
+
+    Attributes:
+        title: Its name for people.
+        suffix: What its files' names end in.
+        engine: Name of the engine that runs it, unless another is asked for.
+        module: Where it is.
+    """
+
+    title: str
+    suffix: str
+    engine: str
+    module: str
+
+
+_HERE = "mobilens.runtime.formats"
+FORMATS = {
+    "onnx": FormatInfo("ONNX", ".onnx", "onnxruntime", f"{_HERE}.onnx"),
+    "openvino": FormatInfo("OpenVINO", ".xml", "openvino", f"{_HERE}.openvino"),
+    "litert": FormatInfo("LiteRT", ".tflite", "litert", f"{_HERE}.litert"),
+    "executorch": FormatInfo("ExecuTorch", ".pte", "executorch", f"{_HERE}.executorch"),
+}
+
+
+def format_named(name: str) -> ModelFormat:
+    """Load a format's module.
+
+    Raises:
+        UnknownNameError: No format has this name.
+    """
+    if name not in FORMATS:
+        raise UnknownNameError.among("format", name, FORMATS)
+    return cast(ModelFormat, importlib.import_module(FORMATS[name].module))
+
+
+def format_of(data: bytes, path: Path) -> str:
+    """Tell a file's format: by its first bytes, since names may be anything.
+
+    Args:
+        data: Its bytes; the first few are looked at.
+        path: Its name, for what has no mark of its own.
+    """
+    if data[4:8] == b"TFL3":
+        return "litert"
+    if data[4:6] == b"ET":
+        return "executorch"
+    if data.lstrip()[:1] == b"<" or path.suffix.lower() == ".xml":
+        return "openvino"
+    return "onnx"

@@ -1,0 +1,286 @@
+"""Every format keeps the same promises: it answers, it proves itself, it tells what was changed."""
+
+import contextlib
+import io
+import random
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mobilens.cli import main
+from mobilens.cli.export import TARGETS as OFFERED
+from mobilens.errors import BundleError, MissingExtraError, UsageError, VerificationError
+from mobilens.exporting import targets
+from mobilens.exporting.bundle import export_checkpoint
+from mobilens.exporting.targets import TARGETS
+from mobilens.nn.backbone import build
+from mobilens.nn.checkpoint import Checkpoint
+from mobilens.runtime.benchmark import benchmark
+from mobilens.runtime.bundle import read_bundle, read_manifest, write_manifest
+from mobilens.runtime.engines import ENGINES, engine_type
+from mobilens.runtime.formats import FORMATS
+from mobilens.runtime.predictor import BundlePredictor
+from mobilens.runtime.verify import check_bundle, verify_bundle
+from mobilens.spec.task import Preprocessing, TaskSpec
+from mobilens.spec.zoo import build_spec
+from mobilens.tasks import build_trained
+from mobilens.tasks.normalise import Normalise
+from mobilens.tasks.predictor import TorchPredictor
+
+pytestmark = pytest.mark.slow
+
+NAMES = ("blue", "grün", "red")
+FAMILIES = [
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "mobilenet_v4_conv_small",
+    "mobilenet_v4_hybrid_medium",
+]
+
+
+def photos(count, size):
+    """Noise of another tint and brightness in each image."""
+    stream = np.random.default_rng(1)
+    tints = stream.uniform(0.1, 1, (count, 1, 1, 3))
+    return (tints * stream.integers(0, 256, (count, *size, 3))).astype(np.uint8)
+
+
+def checkpoint_of(name, **options):
+    """A small net whose answers differ from image to image; its colours are ImageNet's."""
+    torch.manual_seed(0)
+    options = {"width_mult": 0.25, "resolution": 64, "num_classes": 3} | options
+    model = build_spec(name, **options)
+    prepared = Preprocessing(
+        size=model.resolution, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+    )
+    net = build(model)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the statistics of what it sees
+    with torch.no_grad():
+        images = Normalise(prepared)(torch.from_numpy(photos(16, model.resolution)))
+        net.train()(images)
+        scores = net.eval()(images)
+        factor = (1 / scores.std(0)).clamp(max=200)
+        net.head.classifier.weight *= factor.view(-1, 1)
+        net.head.classifier.bias.copy_(factor * (net.head.classifier.bias - scores.mean(0)))
+    return Checkpoint(model, TaskSpec("classify", NAMES, prepared), net.state_dict())
+
+
+@pytest.fixture(scope="module", params=FORMATS)
+def exported(request, tmp_path_factory):
+    """A file of each format, never changed by a test."""
+    info = FORMATS[request.param]
+    path = tmp_path_factory.mktemp("file") / f"model{info.suffix}"
+    export_checkpoint(checkpoint_of("mobilenet_v3_small"), path, None, target=request.param)
+    return path
+
+
+@pytest.fixture
+def copy(exported, tmp_path):
+    """A copy with all that belongs to it, to be changed."""
+    for file in exported.parent.iterdir():
+        shutil.copy(file, tmp_path / file.name)
+    return tmp_path / exported.name
+
+
+def test_what_is_offered_is_what_there_is():
+    assert set(OFFERED) == set(TARGETS) == set(FORMATS)
+    assert {info.engine for info in FORMATS.values()} == set(ENGINES)
+    assert len({info.suffix for info in FORMATS.values()}) == len(FORMATS)
+
+
+@pytest.mark.parametrize("target", FORMATS)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_answers_alike_in_every_format(name, target, tmp_path):
+    checkpoint = checkpoint_of(name)
+    path = tmp_path / f"model{FORMATS[target].suffix}"
+    export_checkpoint(checkpoint, path, None, target=target)
+    report = verify_bundle(path)
+    assert report.engine == FORMATS[target].engine
+    images = photos(5, checkpoint.task.preprocessing.size)
+    expected = TorchPredictor(build_trained(checkpoint), checkpoint.task).forward(images)
+    file = BundlePredictor(path, threads=1)
+    assert expected["probabilities"].std(0).min() > 1e-3
+    for batch in (5, 1, 3):
+        got = file.forward(images[:batch])["probabilities"]
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got, expected["probabilities"][:batch], atol=1e-4)
+
+
+@pytest.mark.parametrize("target", FORMATS)
+def test_odd_sizes_dilation_and_tensorflow_padding(target, tmp_path):
+    checkpoint = checkpoint_of(
+        "mobilenet_v2", resolution=(75, 50), output_stride=16, padding="same"
+    )
+    path = tmp_path / f"model{FORMATS[target].suffix}"
+    export_checkpoint(checkpoint, path, None, target=target)
+    images = photos(2, (75, 50))
+    expected = TorchPredictor(build_trained(checkpoint), checkpoint.task).forward(images)
+    got = BundlePredictor(path, threads=1).forward(images)["probabilities"]
+    np.testing.assert_allclose(got, expected["probabilities"], atol=1e-4)
+
+
+def test_a_file_says_what_made_it_and_nothing_is_left_beside_it(exported):
+    manifest = read_manifest(exported)
+    assert manifest.task.class_names == NAMES
+    target = TARGETS[read_bundle(exported).format]
+    assert set(target.needs.values()) < set(manifest.tools)
+    beside = {exported.name, *(exported.with_suffix(end).name for end in target.companions)}
+    assert {file.name for file in exported.parent.iterdir()} == beside
+
+
+def test_the_same_checkpoint_gives_the_same_bytes(exported, tmp_path):
+    again = tmp_path / exported.name
+    target = read_bundle(exported).format
+    export_checkpoint(checkpoint_of("mobilenet_v3_small"), again, None, target=target)
+    for file in exported.parent.iterdir():
+        assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+def test_writing_the_manifest_twice_is_writing_it_once(exported):
+    data = exported.read_bytes()
+    assert write_manifest(data, read_manifest(exported), exported) == data
+
+
+def test_bytes_that_are_changed_never_pass(copy):
+    data, stream = copy.read_bytes(), random.Random(0)
+    places = [*range(0, 64, 7), *stream.sample(range(len(data)), 40), len(data) - 1]
+    for place in places:
+        changed = bytearray(data)
+        changed[place] ^= 1 << stream.randrange(8)
+        copy.write_bytes(changed)
+        with contextlib.suppress(BundleError):
+            assert not check_bundle(copy).ok, place
+
+
+@pytest.mark.parametrize("keep", [0, 7, 300, 0.5, 0.99])
+def test_a_file_cut_short_is_refused(copy, keep):
+    data = copy.read_bytes()
+    copy.write_bytes(data[: keep if isinstance(keep, int) else int(keep * len(data))])
+    with pytest.raises(BundleError) as caught:
+        verify_bundle(copy)
+    assert copy.name in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+
+
+def test_the_command_line_takes_it(exported, capsys):
+    assert main(["verify", str(exported)]) == 0
+    assert "proved" in capsys.readouterr().out
+    assert main(["benchmark", str(exported), "--rounds", "1"]) == 0
+    assert FORMATS[read_bundle(exported).format].engine in capsys.readouterr().out
+
+
+def test_a_benchmark_counts_all_that_belongs_to_a_file(exported):
+    report = benchmark([exported], rounds=1, seconds=0.01)
+    sizes = sum(file.stat().st_size for file in exported.parent.iterdir())
+    assert report.measurements[0].size_bytes == sizes == verify_bundle(exported).size_bytes
+
+
+def test_pixels_of_another_size_are_refused_by_the_engine_too(exported):
+    engine = engine_type(FORMATS[read_bundle(exported).format].engine)(exported, 1)
+    with pytest.raises(BundleError):
+        engine.run(photos(1, (64, 65)))
+
+
+def test_the_name_of_another_kind_is_refused(exported, tmp_path):
+    target = read_bundle(exported).format
+    other = ".onnx" if target != "onnx" else ".pte"
+    with pytest.raises(UsageError, match="is the name of another kind of model file"):
+        export_checkpoint(
+            checkpoint_of("mobilenet_v2"), tmp_path / f"m{other}", None, target=target
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("target", FORMATS)
+def test_a_missing_package_is_one_sentence_with_the_pip_line(target, tmp_path, monkeypatch):
+    monkeypatch.setattr(targets.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'mobilens\[\w+\]'"):
+        export_checkpoint(checkpoint_of("mobilenet_v2"), tmp_path / "m", None, target=target)
+
+
+# OpenVINO's second file
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pair") / "model.xml"
+    export_checkpoint(checkpoint_of("mobilenet_v1"), path, None, target="openvino")
+    return path
+
+
+def test_weights_that_are_changed_or_gone_are_named(pair, tmp_path):
+    for file in (pair, pair.with_suffix(".bin")):
+        shutil.copy(file, tmp_path / file.name)
+    path, weights = tmp_path / "model.xml", tmp_path / "model.bin"
+    data = bytearray(weights.read_bytes())
+    data[100] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(VerificationError, match="weight 'weights' was changed"):
+        verify_bundle(path)
+    weights.unlink()
+    with pytest.raises(BundleError, match=r"its weights, model\.bin, are not beside it"):
+        verify_bundle(path)
+
+
+# LiteRT's archive
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    path = tmp_path_factory.mktemp("packed") / "model.tflite"
+    export_checkpoint(checkpoint_of("mobilenet_v1"), path, None, target="litert")
+    return path
+
+
+def test_labels_lie_packed_behind_the_model(packed):
+    with zipfile.ZipFile(packed) as archive:
+        assert archive.read("labels.txt").decode().splitlines() == list(NAMES)
+
+
+def bomb(packed, kind):
+    """The model with an archive behind it that is not plain."""
+    data = packed.read_bytes()
+    model = data[: data.index(b"PK\3\4")]
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+        if kind == "swells":
+            target.writestr("mobilens.json", bytes(200_000_000))
+        elif kind == "many":
+            for index in range(1000):
+                target.writestr(f"{index}", b"")
+        else:
+            target.writestr(zipfile.ZipInfo("a"), b"1")
+            with pytest.warns(UserWarning, match="Duplicate"):
+                target.writestr(zipfile.ZipInfo("a"), b"2")
+    return model + archive.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("swells", "unpacks to 200,000,000 bytes"),
+        ("many", "1,000 files are packed behind the model"),
+        ("twice", "two files packed behind the model share a name"),
+    ],
+)
+def test_archives_that_swell_are_not_unpacked(packed, tmp_path, kind, said):
+    path = tmp_path / "bomb.tflite"
+    path.write_bytes(bomb(packed, kind))
+    with pytest.raises(BundleError, match=said):
+        verify_bundle(path)
+    assert main(["verify", str(path)]) == 1
+
+
+def test_a_model_without_an_archive_has_no_manifest(packed, tmp_path):
+    data = packed.read_bytes()
+    path = tmp_path / "plain.tflite"
+    path.write_bytes(data[: data.index(b"PK\3\4")])
+    with pytest.raises(BundleError, match="is a LiteRT file without a mobilens manifest"):
+        read_manifest(path)
