@@ -22,6 +22,7 @@ from mobilens.nn.checkpoint import Checkpoint
 from mobilens.runtime.benchmark import benchmark
 from mobilens.runtime.bundle import read_bundle, read_manifest, write_manifest
 from mobilens.runtime.engines import ENGINES, engine_type
+from mobilens.runtime.flatbuffer import Flatbuffer
 from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.predictor import BundlePredictor
 from mobilens.runtime.verify import check_bundle, verify_bundle
@@ -242,6 +243,26 @@ def packed(tmp_path_factory):
 def test_labels_lie_packed_behind_the_model(packed):
     with zipfile.ZipFile(packed) as archive:
         assert archive.read("labels.txt").decode().splitlines() == list(NAMES)
+
+
+def test_phone_libraries_find_the_picture_and_the_labels(packed):
+    """Read by field numbers of the metadata's schema; tools/mediapipe_check.py asks the library."""
+    data = packed.read_bytes()
+    model = Flatbuffer(data)
+    (entry,) = model.tables(model.follow(model.field(model.root(), 6)))
+    assert model.text(model.follow(model.field(entry, 0))) == b"TFLITE_METADATA"
+    buffers = model.tables(model.follow(model.field(model.root(), 4)))
+    held = buffers[model.number(model.field(entry, 1))]
+    metadata = Flatbuffer(model.text(model.follow(model.field(held, 0))))
+    assert metadata.number(4) == int.from_bytes(b"M001", "little")
+    (graph,) = metadata.tables(metadata.follow(metadata.field(metadata.root(), 3)))
+    ends = [metadata.tables(metadata.follow(metadata.field(graph, index))) for index in (2, 3)]
+    ((pixels,), (scores,)) = ends
+    content = metadata.follow(metadata.field(pixels, 3))
+    assert metadata.number(metadata.field(content, 0), 1) == 2  # a picture
+    (labels,) = metadata.tables(metadata.follow(metadata.field(scores, 6)))
+    assert metadata.text(metadata.follow(metadata.field(labels, 0))) == b"labels.txt"
+    assert metadata.number(metadata.field(labels, 2), 1) == 2  # of an output's axis
 
 
 def bomb(packed, kind):

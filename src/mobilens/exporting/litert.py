@@ -17,6 +17,8 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from mobilens.errors import ExportError
+from mobilens.exporting.litert_metadata import LABELS, build_metadata
+from mobilens.exporting.litert_metadata import NAME as METADATA_NAME
 from mobilens.graph import ops
 from mobilens.graph.quantised import Grid, Quantisation
 from mobilens.runtime.formats.litert import add_file
@@ -25,7 +27,6 @@ from mobilens.runtime.manifest import Manifest
 FILE_IDENTIFIER = b"TFL3"
 SCHEMA_VERSION = 3
 SIGNATURE = "serving_default"
-LABELS = "labels.txt"
 
 B = schema.BuiltinOperator
 TENSOR_TYPES = {
@@ -61,23 +62,34 @@ INTEGER_VERSIONS = {
 }
 
 
-def build_litert(graph: ops.Graph, quantisation: Quantisation | None = None) -> bytes:
+def build_litert(
+    graph: ops.Graph, quantisation: Quantisation | None = None, metadata: bytes = b""
+) -> bytes:
     """Write a graph down.
 
     Args:
         graph: What to write.
         quantisation: What of it is 8-bit; nothing by default.
+        metadata: What phone libraries read, see ``litert_metadata``.
 
     Returns:
         The bytes of the file, still without a manifest.
     """
-    return _Writer(graph, quantisation or Quantisation({}, {})).write()
+    return _Writer(graph, quantisation or Quantisation({}, {})).write(metadata)
 
 
 def build(graph: ops.Graph, manifest: Manifest, path: Path) -> None:
     """Write a graph as one file, the labels packed behind it."""
     labels = "\n".join(manifest.task.class_names) + "\n"
-    data = add_file(build_litert(graph), LABELS, labels.encode("utf-8", "surrogateescape"))
+    metadata = build_metadata(
+        str(manifest.model["name"]),
+        manifest.licence.weights,
+        graph.input,
+        next(iter(graph.outputs)),
+    )
+    classifies = manifest.task.kind == "classify"
+    model = build_litert(graph, metadata=metadata if classifies else b"")
+    data = add_file(model, LABELS, labels.encode("utf-8", "surrogateescape"))
     path.write_bytes(data)
 
 
@@ -98,7 +110,7 @@ class _Writer:
         self._images = {graph.input: False}
         self._makers = graph.maker()
 
-    def write(self) -> bytes:
+    def write(self, metadata: bytes) -> bytes:
         height, width, channels = self._graph.shapes[self._graph.input]
         pixels = self._tensor(self._graph.input, (1, height, width, channels), np.uint8)
         self._float[self._graph.input] = pixels
@@ -107,7 +119,7 @@ class _Writer:
         outputs = [self._as_float(name) for name in self._graph.outputs.values()]
         for key, tensor in zip(self._graph.outputs, outputs, strict=True):
             self._tensors[tensor].name = key
-        return self._pack(pixels, outputs)
+        return self._pack(pixels, outputs, metadata)
 
     def _write_op(self, op: ops.Op) -> None:
         self._images[op.output] = self._is_image(op)
@@ -427,7 +439,7 @@ class _Writer:
             operator.builtinOptionsType = getattr(schema.BuiltinOptions, name)
         self._operators.append(operator)
 
-    def _pack(self, pixels: int, outputs: list[int]) -> bytes:
+    def _pack(self, pixels: int, outputs: list[int], metadata: bytes) -> bytes:
         subgraph = schema.SubGraphT()
         subgraph.name = "main"
         subgraph.tensors, subgraph.operators = self._tensors, self._operators
@@ -439,9 +451,19 @@ class _Writer:
         model.signatureDefs = [
             self._signature(pixels, dict(zip(self._graph.outputs, outputs, strict=True)))
         ]
+        if metadata:
+            model.metadata = [self._metadata(metadata)]
         builder = flatbuffers.Builder(1024)
         builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
         return bytes(builder.Output())
+
+    def _metadata(self, content: bytes) -> Any:
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = METADATA_NAME, len(self._buffers)
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(content, np.uint8)
+        self._buffers.append(buffer)
+        return entry
 
     def _signature(self, pixels: int, outputs: Mapping[str, int]) -> Any:
         """Names of input and outputs, for those who call by name."""
