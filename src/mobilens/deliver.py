@@ -144,7 +144,7 @@ def _report(
         epochs=epochs,
         file=ModelFile(
             exported.path.name,
-            exported.path.stat().st_size,
+            exported.size_bytes,
             exported.agreeing,
             evaluation.num_images,
         ),

@@ -1,5 +1,6 @@
 """``mobilens export``: no file leaves without its proof."""
 
+import importlib.util
 import json
 import shutil
 from dataclasses import replace
@@ -190,6 +191,44 @@ def test_the_file_names_no_folder_of_this_machine(exported, photos):
 
 
 # The command line
+
+
+def test_every_kind_at_once(saved, photos, tmp_path, capsys):
+    out = tmp_path / "all"
+    arguments = ["export", str(saved), "--to", "all", "--data", str(photos), "--out", str(out)]
+    assert main([*arguments, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert list(rows) == ["onnx", "openvino", "litert", "executorch"]
+    assert {len({row["agreeing"] for row in rows.values()})} == {1}
+    suffixes = {".onnx", ".xml", ".bin", ".tflite", ".pte"}
+    assert {file.suffix for file in out.iterdir()} == suffixes
+    both = (out / "model.xml").stat().st_size + (out / "model.bin").stat().st_size
+    assert rows["openvino"]["bytes"] == both
+    for row in rows.values():
+        assert main(["evaluate", row["file"], str(photos), "--json"]) == 0
+        measured = json.loads(capsys.readouterr().out)
+        assert measured["top1"] == row["evaluation"]["top1"]
+
+
+def test_what_is_not_installed_is_said_and_the_rest_is_written(
+    saved, tmp_path, capsys, monkeypatch
+):
+    found = importlib.util.find_spec
+    absent = {"openvino", "executorch"}
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name in absent else found(name)
+    )
+    arguments = ["export", str(saved), "--to", "all", "--no-data", "--out", str(tmp_path / "all")]
+    assert main(arguments) == 0
+    said = capsys.readouterr().err
+    assert "openvino: a file for openvino needs openvino, which is not installed" in said
+    assert "pip install 'mobilens[executorch]'" in said
+    assert {file.name for file in (tmp_path / "all").iterdir()} == {"model.onnx", "model.tflite"}
+
+
+def test_all_kinds_go_into_a_folder(saved, tmp_path, capsys):
+    assert main(["export", str(saved), "--to", "all", "--out", str(tmp_path / "m.onnx")]) == 2
+    assert "a folder, for --to all" in capsys.readouterr().err
 
 
 def test_json_tells_file_and_accuracy(saved, photos, tmp_path, capsys):

@@ -53,12 +53,14 @@ class Exported:
 
     Attributes:
         path: The file.
+        size_bytes: Its size, with what belongs to it.
         checkpoint: What the checkpoint reached; None when nothing was measured.
         file: What the file reached on its own runtime, likewise.
         agreeing: On how many images both gave the same answer.
     """
 
     path: Path
+    size_bytes: int
     checkpoint: Evaluation | None
     file: Evaluation | None
     agreeing: int
@@ -120,10 +122,10 @@ def export_checkpoint(
             manifest = replace(manifest, accuracy=_accuracy(main, proof.checkpoint, proof.file))
             _seal(temporary, manifest)
         try:
-            verify_bundle(temporary)
+            report = verify_bundle(temporary)
         except BundleError as error:
             raise ExportError(f"{error.given}; nothing was written") from None
-    return proof
+    return replace(proof, size_bytes=report.size_bytes)
 
 
 def _require_name(path: Path, suffix: str) -> None:
@@ -176,7 +178,7 @@ def _prove(
 ) -> Exported:
     """Measure checkpoint and file on the same images and compare every answer."""
     if dataset is None:
-        return Exported(path, None, None, 0)
+        return Exported(path, 0, None, None, 0)
     label = "proving the model file"
     before = evaluate(predictor, dataset, observer=observer, label=label)
     after = evaluate(BundlePredictor(file), dataset, observer=observer, label=label)
@@ -201,7 +203,7 @@ def _prove(
             f"{len(before.skipped)} of {len(dataset)} images cannot be read and are left out of "
             f"the figures; the first: {first.path}: {first.reason}"
         )
-    return Exported(path, before, after, before.num_images)
+    return Exported(path, 0, before, after, before.num_images)
 
 
 def _accuracy(name: str, checkpoint: Evaluation, file: Evaluation) -> Accuracy:
