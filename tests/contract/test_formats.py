@@ -172,7 +172,9 @@ def test_a_file_cut_short_is_refused(copy, keep):
 
 def test_the_command_line_takes_it(exported, capsys):
     assert main(["verify", str(exported)]) == 0
-    assert "proved" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "proved" in said
+    assert "0 tensors" not in said
     assert main(["benchmark", str(exported), "--rounds", "1"]) == 0
     assert FORMATS[read_bundle(exported).format].engine in capsys.readouterr().out
 
