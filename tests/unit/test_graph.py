@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mobilens.errors import ExportError
+from mobilens.exporting.litert import build_litert
+from mobilens.exporting.onnx import build_onnx
 from mobilens.graph import ops
 from mobilens.graph.gates import hard_swish_by_product
 from mobilens.graph.pixels import fold_normalisation, whole_pixels
@@ -21,6 +23,7 @@ from mobilens.graph.trace import trace
 from mobilens.nn.backbone import build
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.nn.layers import LayerScale
+from mobilens.runtime.engines import engine_type
 from mobilens.spec.task import Preprocessing, TaskSpec
 from mobilens.spec.zoo import build_spec, list_models
 from mobilens.tasks import TASKS, build_trained, register_task
@@ -97,6 +100,22 @@ def test_odd_sizes_and_tensorflow_padding():
     assert any(op.pads[:2] != op.pads[2:] for op in graph.ops if isinstance(op, ops.Conv)), (
         "the sides of TensorFlow's padding differ"
     )
+
+
+def test_an_image_that_no_filters_read_keeps_its_scale(tmp_path):
+    graph = simplify(trace(checkpoint_of("mobilenet_v2")))
+    first = graph.ops[0]
+    mean = ops.Mean(inputs=(first.output,), output="mean")
+    cut = replace(graph, outputs={"colour": "mean"}).with_ops((first, mean), {"mean": (3, 1, 1)})
+    folded = fold_normalisation(cut)
+    assert dict(folded.count()) == {"Normalise": 1, "Scale": 1, "Mean": 1}
+    pixels = photos(1, (64, 64))
+    expected = run(cut, torch.from_numpy(pixels))["colour"].numpy()
+    np.testing.assert_allclose(run(folded, torch.from_numpy(pixels))["colour"], expected, atol=1e-5)
+    for name, data in (("onnxruntime", build_onnx(folded)), ("litert", build_litert(folded))):
+        (tmp_path / name).write_bytes(data)
+        given = engine_type(name)(tmp_path / name, 1).run(pixels)["colour"]
+        np.testing.assert_allclose(given.ravel(), expected.ravel(), atol=1e-4)
 
 
 def test_whole_pixels_differ_at_the_border_alone():

@@ -23,6 +23,7 @@ from executorch.exir.scalar_type import ScalarType
 from numpy.typing import NDArray
 
 from mobilens.errors import ExportError
+from mobilens.exporting.layout import channels_last
 from mobilens.graph import ops
 from mobilens.graph.quantised import Grid, Quantisation
 from mobilens.quiet import quiet
@@ -80,16 +81,16 @@ class _Writer:
         self._named = NamedDataStore()
         self._float: dict[str, int] = {}
         self._integer: dict[str, int] = {}
-        self._images = {graph.input: False}
+        self._images = channels_last(graph)
         self._shared_ids: list[int] = []
         self._shared: list[NDArray[Any]] = []
 
     def write(self, room: int) -> bytes:
+        """Give the bytes of the file, with room for a manifest."""
         shape = (1, *self._graph.shapes[self._graph.input])
         pixels = self._value(shape, T.xnn_datatype_quint8, quant=Grid(1.0, 0), external=0)
         self._float[self._graph.input] = pixels
         for op in self._graph.ops:
-            self._images[op.output] = self._is_image(op)
             self._write_op(op)
         outputs = [self._as_float(name) for name in self._graph.outputs.values()]
         for number, value in enumerate(outputs):
@@ -149,18 +150,6 @@ class _Writer:
             case _:
                 raise ExportError(f"XNNPACK has no operator for {type(op).__name__} ({op.output})")
 
-    def _is_image(self, op: ops.Op) -> bool:
-        match op:
-            case ops.Permute():
-                if op.order == (0, 2, 3, 1) and self._images[op.inputs[0]]:
-                    return False
-                return op.order == (0, 3, 1, 2) and not self._images[op.inputs[0]]
-            case ops.Reshape():
-                return False
-        return len(self._graph.shapes[op.output]) == 3 and (
-            isinstance(op, ops.Normalise) or self._images[op.inputs[0]]
-        )
-
     def _normalise(self, op: ops.Normalise) -> None:
         pixels = self._float[self._graph.input]
         shape = self._physical(op.output)
@@ -174,7 +163,7 @@ class _Writer:
             self._float[op.output] = values
             return
         if op.std != (1 / 255,) * 3:
-            raise ExportError("normalisation is not folded", expected="rewrite.fold_normalisation")
+            raise ExportError("normalisation is not folded", expected="pixels.fold_normalisation")
         same = len(set(op.mean)) == 1
         means = np.array(
             [255 * op.mean[0]] if same else 255 * np.tile(op.mean, shape[2]), np.float32

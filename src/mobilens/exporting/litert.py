@@ -17,6 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from mobilens.errors import ExportError
+from mobilens.exporting.layout import channels_last
 from mobilens.exporting.litert_metadata import LABELS, build_metadata
 from mobilens.exporting.litert_metadata import NAME as METADATA_NAME
 from mobilens.graph import ops
@@ -107,10 +108,10 @@ class _Writer:
         self._codes: dict[tuple[int, int], int] = {}
         self._float: dict[str, int] = {}
         self._integer: dict[str, int] = {}
-        self._images = {graph.input: False}
-        self._makers = graph.maker()
+        self._images = channels_last(graph)
 
     def write(self, metadata: bytes) -> bytes:
+        """Give the bytes of the file."""
         height, width, channels = self._graph.shapes[self._graph.input]
         pixels = self._tensor(self._graph.input, (1, height, width, channels), np.uint8)
         self._float[self._graph.input] = pixels
@@ -122,7 +123,6 @@ class _Writer:
         return self._pack(pixels, outputs, metadata)
 
     def _write_op(self, op: ops.Op) -> None:
-        self._images[op.output] = self._is_image(op)
         match op:
             case ops.Normalise():
                 self._normalise(op)
@@ -153,19 +153,6 @@ class _Writer:
             case _:
                 raise ExportError(f"LiteRT has no operator for {type(op).__name__} ({op.output})")
 
-    def _is_image(self, op: ops.Op) -> bool:
-        """Whether a value of three axes lies in memory with its channels last."""
-        match op:
-            case ops.Permute():
-                if op.order == (0, 2, 3, 1) and self._images[op.inputs[0]]:
-                    return False
-                return op.order == (0, 3, 1, 2) and not self._images[op.inputs[0]]
-            case ops.Reshape():
-                return False
-        return len(self._graph.shapes[op.output]) == 3 and (
-            isinstance(op, ops.Normalise) or self._images[op.inputs[0]]
-        )
-
     def _normalise(self, op: ops.Normalise) -> None:
         """Pixels less whole means stay integers; other means are subtracted in floats."""
         pixels = self._float[self._graph.input]
@@ -180,7 +167,7 @@ class _Writer:
         values = self._tensor(f"{op.output}.values", shape, np.float32)
         self._operator(B.DEQUANTIZE, [pixels], [values], schema.DequantizeOptionsT())
         if op.std != (1 / 255,) * 3:
-            raise ExportError("normalisation is not folded", expected="rewrite.fold_normalisation")
+            raise ExportError("normalisation is not folded", expected="pixels.fold_normalisation")
         same = len(set(op.mean)) == 1
         means = np.array([centre] if same else 255 * np.tile(op.mean, shape[2]), np.float32)
         # One long row: runtimes are slow at subtracting three numbers at a time.

@@ -60,6 +60,7 @@ class _Writer:
         self._names = {graph.input: graph.input}
 
     def write(self) -> bytes:
+        """Give the bytes of the file."""
         for op in self._graph.ops:
             self._write_op(op)
         for key, name in self._graph.outputs.items():
@@ -143,7 +144,7 @@ class _Writer:
             return image  # whole numbers as they are: only the pair's second half follows
         values = self._node("Cast", [image], f"{op.output}.values", to=TensorProto.FLOAT)
         if op.std != (1 / 255,) * 3:
-            raise ExportError("normalisation is not folded", expected="rewrite.fold_normalisation")
+            raise ExportError("normalisation is not folded", expected="pixels.fold_normalisation")
         means = (255 * np.array(op.mean)).astype(np.float32).reshape(1, 3, 1, 1)
         return self._node("Sub", [values, self._constant(f"{op.output}.mean", means)], op.output)
 

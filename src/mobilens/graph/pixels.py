@@ -7,25 +7,44 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mobilens.graph.ops import Conv, Graph, Normalise, Op
+from mobilens.graph.ops import Conv, Graph, Normalise, Op, Scale
 from mobilens.graph.replace import replaced, single
+
+# The deviation by which pixels less their mean stay as they are, 0 to 255.
+UNIT = (1 / 255,) * 3
 
 
 def fold_normalisation(graph: Graph) -> Graph:
     """Leave but a subtraction of the means to the pixels; the first filters do the rest.
 
-    Zeros around the image stay what they were, the mean colour.
+    Zeros around the image stay what they were, the mean colour. Where something else than filters
+    reads the image, a factor a channel remains, as an operator of its own.
     """
     normalise, stems = _stems(graph)
     if normalise is None:
-        return graph
+        return _scale_apart(graph)
     factors = [1 / (255 * std) for std in normalise.std]
     changed: dict[str, Op] = {
         stem.output: replace(stem, weight=single(stem.weight * _channels(factors)))
         for stem in stems
     }
-    changed[normalise.output] = replace(normalise, std=(1 / 255,) * 3)
+    changed[normalise.output] = replace(normalise, std=UNIT)
     return replaced(graph, changed, ())
+
+
+def _scale_apart(graph: Graph) -> Graph:
+    first, *others = graph.ops
+    if not isinstance(first, Normalise) or first.std == UNIT:
+        return graph
+    centred = f"{first.output}.centred"
+    factors = single([1 / (255 * std) for std in first.std])
+    scale = Scale(
+        inputs=(centred,), output=first.output, scale=factors, shift=np.zeros_like(factors)
+    )
+    shape = graph.shapes[first.output]
+    return graph.with_ops(
+        (replace(first, output=centred, std=UNIT), scale, *others), {centred: shape}
+    )
 
 
 def whole_pixels(graph: Graph) -> Graph:

@@ -12,12 +12,11 @@ from mobilens.errors import BundleError
 from mobilens.runtime.formats import Contents
 
 WEIGHTS_SUFFIX = ".bin"
-# What OpenVINO writes for ``model.set_rt_info(text, ["mobilens", "manifest"])``. Base64 needs no
-# escapes, so that the text is the same in memory and in the file.
+# As OpenVINO writes rt_info: ``model.get_rt_info(["mobilens", "manifest"])`` reads it. Base64 needs
+# no escapes, so that the text is the same in memory and in the file.
 ENTRY = re.compile(
     rb'<mobilens><manifest value="([A-Za-z0-9+/=]*)" ?/><sha256 value="([0-9a-f]*)" ?/></mobilens>'
 )
-INFO_END = b"</rt_info></net>"
 
 
 def take_apart(data: bytes, path: Path) -> Contents:
