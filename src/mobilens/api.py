@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mobilens.data.dataset import Dataset, DataSplits, load_split, load_splits
+from mobilens.data.files import find_images
 from mobilens.data.lint import Finding, LintReport, check_splits
 from mobilens.data.listing import Source
 from mobilens.errors import DataError, SpecError, UsageError
@@ -198,6 +199,9 @@ def export(
     to: str = "onnx",
     data: Source | None = None,
     measure: bool = True,
+    int8: bool = False,
+    max_drop: float = 1.0,
+    calibrate: Source | None = None,
     observer: Observer = SILENT,
 ) -> Exported:
     """Turn a checkpoint into a model file whose answers are proven to be the same.
@@ -208,6 +212,10 @@ def export(
         to: Kind of file: ``"onnx"``, ``"openvino"``, ``"litert"`` or ``"executorch"``.
         data: What to prove it on; the run's own validation data by default.
         measure: False proves it on patterns alone and states no accuracy.
+        int8: Whether it shall compute in 8 bits; what that costs is measured and stated.
+        max_drop: Largest drop of the main score that is allowed then, in points.
+        calibrate: Folder or files of photos that ranges are measured on; the run's own training
+            data by default.
         observer: Is told of progress.
 
     Raises:
@@ -216,8 +224,8 @@ def export(
         WeightsError: The file is no checkpoint, or its tensors are not those of its model.
         DataError: The data cannot be used, or is not where it was.
         UsageError: ``out`` is a folder, or the checkpoint does not say what it was trained with.
-        ExportError: An answer differs from the checkpoint's, or the new file does not verify;
-            nothing is written.
+        ExportError: An answer differs from the checkpoint's, the new file does not verify, or INT8
+            loses more than is allowed; nothing is written.
     """
     require_train_extra("exporting")
     from mobilens.exporting.bundle import export_checkpoint
@@ -228,7 +236,16 @@ def export(
     given = Checkpoint.load(Path(checkpoint))
     dataset = _proof_data(given, checkpoint, data) if measure else None
     path = Path(checkpoint).with_name(f"model{FORMATS[to].suffix}") if out is None else Path(out)
-    return export_checkpoint(given, path, dataset, target=to, observer=observer)
+    if not int8:
+        return export_checkpoint(given, path, dataset, target=to, observer=observer)
+    if dataset is None:
+        raise UsageError("INT8 without data to measure its drop on", remedy="--data VALIDATION")
+    from mobilens.compress.calibration import choose
+    from mobilens.exporting.int8 import Bounds, export_int8
+
+    chosen = choose(_calibration_files(given, Path(checkpoint), calibrate))
+    bounds = Bounds(dataset, chosen, max_drop / 100)
+    return export_int8(given, path, bounds, target=to, observer=observer)
 
 
 def verify(path: str | Path) -> VerificationReport:
@@ -352,6 +369,36 @@ def _proof_data(checkpoint: Checkpoint, path: str | Path, data: Source | None) -
         return load_splits(source).val
     except DataError as error:
         raise DataError(error.given, expected=error.expected, remedy=remedy) from None
+
+
+def _calibration_files(
+    checkpoint: Checkpoint, path: Path, given: Source | None
+) -> list[tuple[Path, str]]:
+    """Photos to calibrate on, each with its class, or its folder's name where none is known."""
+    if given is not None:
+        return [(file, file.parent.name) for file in _images_of(_names(given))]
+    remedy = "name training photos, or others like those to be answered (--calibrate)"
+    source = _own_source(checkpoint, path)
+    if not source:
+        raise UsageError(f"{path} does not say what it was trained with", remedy=remedy)
+    try:
+        train = load_splits(source).train
+    except DataError as error:
+        raise DataError(error.given, expected=error.expected, remedy=remedy) from None
+    return [(sample.path, train.class_names[sample.target]) for sample in train.samples]
+
+
+def _images_of(names: tuple[str, ...]) -> list[Path]:
+    """Images by name, and those in folders."""
+    files: list[Path] = []
+    for path in map(Path, names):
+        try:
+            files += find_images(path).images if path.is_dir() else [path]
+        except OSError as error:
+            raise DataError(f"{path} cannot be listed: {error.strerror}") from None
+    if not files:
+        raise DataError(f"no image in {', '.join(names)}", expected="photos to calibrate on")
+    return files
 
 
 def _own_source(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:

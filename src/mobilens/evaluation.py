@@ -17,6 +17,7 @@ from mobilens.errors import DataError, UsageError
 from mobilens.observer import SILENT, Observer
 from mobilens.vision.classification import ClassificationPrediction
 from mobilens.vision.files import predict_files
+from mobilens.vision.intervals import Estimate, paired_difference
 from mobilens.vision.predictor import Predictor
 from mobilens.vision.tasks import Mistake, Prediction, Scores, task_vision
 
@@ -147,6 +148,23 @@ def evaluate(
         skipped=tuple(skipped),
         seconds=seconds,
     )
+
+
+def drop(before: Evaluation, after: Evaluation) -> Estimate:
+    """Measure what a second model answers worse than a first, on the images that both answered.
+
+    Args:
+        before: Answers of the first.
+        after: Answers of the second, on the same data set.
+
+    Returns:
+        Share of right answers lost, less those gained, with its 95 % interval.
+    """
+    wrong = [{one.sample.path for one in each.wrong} for each in (before, after)]
+    both = {one.path for one in before.samples} & {one.path for one in after.samples}
+    lost = len((wrong[1] - wrong[0]) & both)
+    gained = len((wrong[0] - wrong[1]) & both)
+    return paired_difference(lost, gained, len(both))
 
 
 def label_suspects(

@@ -94,7 +94,17 @@ def test_the_upper_half_imports_with_the_plain_install():
 
 
 def test_every_part_is_on_one_side_of_the_line():
-    lower = {"deliver", "exporting", "graph", "nn", "report", "tasks", "training", "__main__"}
+    lower = {
+        "compress",
+        "deliver",
+        "exporting",
+        "graph",
+        "nn",
+        "report",
+        "tasks",
+        "training",
+        "__main__",
+    }
     parts = {module.name for module in pkgutil.iter_modules([str(SOURCE)])}
     assert parts == lower | set(UPPER_HALF)
 

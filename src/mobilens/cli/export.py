@@ -7,14 +7,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mobilens.cli.arguments import named_path
+from mobilens.cli.arguments import named_path, points
 from mobilens.cli.terminal import print_json
 from mobilens.errors import ExportError, MissingExtraError, UsageError
 from mobilens.observer import TerminalObserver
 from mobilens.runtime.formats import FORMATS
+from mobilens.spec import codec
 
 if TYPE_CHECKING:
     from mobilens.exporting.bundle import Exported
+    from mobilens.runtime.manifest import Reduction
 
 TARGETS = ("onnx", "openvino", "litert", "executorch")
 ALL = "all"
@@ -45,11 +47,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     proof.add_argument(
         "--no-data", action="store_true", help="prove it on patterns only; accuracy is not stated"
     )
+    reduced = parser.add_argument_group("fewer bits")
+    reduced.add_argument("--int8", action="store_true", help="compute in 8 bits")
+    reduced.add_argument(
+        "--max-drop",
+        type=points,
+        default=1.0,
+        metavar="POINTS",
+        help="largest loss of top-1 that is allowed (default: 1.0)",
+    )
+    reduced.add_argument(
+        "--calibrate",
+        nargs="+",
+        metavar="PHOTOS",
+        help="photos that ranges are measured on (default: what it was trained with)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Export, prove, print."""
+    if args.int8 and args.no_data:
+        raise UsageError("--int8 without data", expected="data to measure what is lost on")
+    if args.calibrate and not args.int8:
+        raise UsageError("--calibrate is for --int8", remedy="--int8, or leave it out")
     if args.to == ALL:
         return _run_all(args)
     exported = _export(args, args.to, args.out)
@@ -100,6 +121,9 @@ def _export(args: argparse.Namespace, target: str, path: Path | None) -> Exporte
         to=target,
         data=args.data or None,
         measure=not args.no_data,
+        int8=args.int8,
+        max_drop=args.max_drop,
+        calibrate=args.calibrate,
         observer=TerminalObserver(),
     )
 
@@ -109,6 +133,8 @@ def _json(exported: Exported) -> dict[str, object]:
         "file": str(exported.path),
         "bytes": exported.size_bytes,
         "agreeing": exported.agreeing,
+        "precision": exported.manifest.precision,
+        "reduction": codec.to_json(exported.manifest.reduction),
         "evaluation": exported.file.to_json() if exported.file else None,
     }
 
@@ -117,7 +143,29 @@ def _text(exported: Exported) -> str:
     first = f"{exported.path}: {exported.size_bytes / 1e6:.1f} MB, verified"
     if exported.file is None:
         return f"{first} on patterns; its accuracy was not measured"
+    if exported.manifest.reduction is not None:
+        return f"{first}\n{_reduction_text(exported, exported.manifest.reduction)}"
     return (
         f"{first}: all {exported.agreeing} answers are the checkpoint's\n"
         f"top-1 {exported.file.scores.main.percent()} %"
     )
+
+
+def _reduction_text(exported: Exported, reduction: Reduction) -> str:
+    assert exported.file is not None
+    assert exported.checkpoint is not None
+    low, high = reduction.drop_interval
+    speed = reduction.speed
+    lines = [
+        f"top-1 {exported.file.scores.main.percent()} %, the checkpoint's "
+        f"{exported.checkpoint.scores.main.percent()}",
+        f"INT8 drop: {100 * reduction.drop:.1f} points ({100 * low:.1f} to {100 * high:.1f}), "
+        f"{100 * reduction.allowed:g} allowed; {reduction.rung}",
+        f"{speed.ms:.2f} ms on one thread, {speed.float_ms / speed.ms:.2f}x as fast as in float "
+        f"({speed.float_ms:.2f} ms)",
+    ]
+    if reduction.float_layers:
+        lines.append(f"in float: {', '.join(reduction.float_layers)}")
+    if speed.slower:
+        lines.append("note: on this machine the file in float is faster")
+    return "\n".join(lines)

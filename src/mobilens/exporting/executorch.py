@@ -62,9 +62,11 @@ def build_executorch(
         return _Writer(graph, quantisation or Quantisation({}, {})).write(room)
 
 
-def build(graph: ops.Graph, manifest: Manifest, path: Path) -> None:
+def build(
+    graph: ops.Graph, manifest: Manifest, path: Path, quantisation: Quantisation | None = None
+) -> None:
     """Write a graph as one file, with room for the manifest."""
-    path.write_bytes(build_executorch(graph, room=room_for(manifest.to_text())))
+    path.write_bytes(build_executorch(graph, quantisation, room_for(manifest.to_text())))
 
 
 class _Writer:

@@ -79,7 +79,9 @@ def build_litert(
     return _Writer(graph, quantisation or Quantisation({}, {})).write(metadata)
 
 
-def build(graph: ops.Graph, manifest: Manifest, path: Path) -> None:
+def build(
+    graph: ops.Graph, manifest: Manifest, path: Path, quantisation: Quantisation | None = None
+) -> None:
     """Write a graph as one file, the labels packed behind it."""
     labels = "\n".join(manifest.task.class_names) + "\n"
     metadata = build_metadata(
@@ -89,7 +91,7 @@ def build(graph: ops.Graph, manifest: Manifest, path: Path) -> None:
         next(iter(graph.outputs)),
     )
     classifies = manifest.task.kind == "classify"
-    model = build_litert(graph, metadata=metadata if classifies else b"")
+    model = build_litert(graph, quantisation, metadata if classifies else b"")
     data = add_file(model, LABELS, labels.encode("utf-8", "surrogateescape"))
     path.write_bytes(data)
 

@@ -44,9 +44,14 @@ def build_onnx(graph: ops.Graph, quantisation: Quantisation | None = None) -> by
     return _Writer(graph, quantisation or Quantisation({}, {})).write()
 
 
-def build(graph: ops.Graph, manifest: Manifest, path: Path) -> None:  # noqa: ARG001 - part of the contract
+def build(
+    graph: ops.Graph,
+    manifest: Manifest,  # noqa: ARG001 - part of the contract
+    path: Path,
+    quantisation: Quantisation | None = None,
+) -> None:
     """Write a graph as one file."""
-    path.write_bytes(build_onnx(graph))
+    path.write_bytes(build_onnx(graph, quantisation))
 
 
 class _Writer:
@@ -165,7 +170,7 @@ class _Writer:
     def _filters(self, op: ops.Conv | ops.Linear) -> tuple[str, str]:
         """Filters and bias: as they are, or as integers with what turns them back."""
         weight, bias = f"{op.output}.weight", f"{op.output}.bias"
-        if not self._quantisation.is_integer(op):
+        if not self._quantisation.has_integer_filters(op):
             return self._constant(weight, op.weight), self._constant(bias, op.bias)
         scales = self._quantisation.scales[op.output]
         step = np.float64(self._quantisation.grids[op.inputs[0]].scale) * scales

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
+from mobilens.compress.placement import Placement
 from mobilens.errors import MissingExtraError, UnknownNameError
 from mobilens.graph.ops import Graph
+from mobilens.graph.quantised import Quantisation
 from mobilens.quiet import quiet
 from mobilens.runtime.manifest import Manifest
 
@@ -19,13 +21,20 @@ from mobilens.runtime.manifest import Manifest
 class Build(Protocol):
     """What a target's module offers as ``build``."""
 
-    def __call__(self, graph: Graph, manifest: Manifest, path: Path) -> None:
+    def __call__(
+        self,
+        graph: Graph,
+        manifest: Manifest,
+        path: Path,
+        quantisation: Quantisation | None = None,
+    ) -> None:
         """Write a graph into an empty folder.
 
         Args:
-            graph: What to write, as float32.
+            graph: What to write.
             manifest: What will be put in; its class names and length may be of use.
             path: Name of the file; others that belong to it go beside it.
+            quantisation: What of the graph is 8-bit; nothing by default.
         """
         ...
 
@@ -38,12 +47,14 @@ class Target:
         module: Where its ``build`` is.
         needs: Modules that must be installed, each with the package that it comes with.
         extra: Name of the extra that installs them.
+        placements: Where it may have integers; the one that proves fastest is taken.
         companions: Suffixes of further files that belong to one.
     """
 
     module: str
     needs: Mapping[str, str]
     extra: str
+    placements: tuple[Placement, ...] = (Placement("every value"),)
     companions: tuple[str, ...] = ()
 
     def tools(self) -> dict[str, str]:
@@ -53,12 +64,23 @@ class Target:
 
 TARGETS = {
     "onnx": Target(
-        "mobilens.exporting.onnx", {"onnx": "onnx", "onnxruntime": "onnxruntime"}, "train"
+        "mobilens.exporting.onnx",
+        {"onnx": "onnx", "onnxruntime": "onnxruntime"},
+        "train",
+        (
+            Placement("every value", pairs=True),
+            # Its int8 kernels are slow where there are three channels alone.
+            Placement("every value but the image", stem=False, pairs=True),
+        ),
     ),
     "openvino": Target(
         "mobilens.exporting.openvino",
         {"onnx": "onnx", "openvino": "openvino"},
         "openvino",
+        (
+            Placement("inputs of filters", stored=False, pairs=True),
+            Placement("every value", pairs=True),
+        ),
         (".bin",),
     ),
     "litert": Target(

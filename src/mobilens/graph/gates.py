@@ -65,6 +65,18 @@ def hard_swish_by_product(graph: Graph) -> Graph:
     return graph
 
 
+def swish_gates(graph: Graph) -> list[Add]:
+    """Find the sums that clamp for a hard swish by product."""
+    users = graph.users()
+    return [
+        op
+        for op in graph.ops
+        if isinstance(op, Add)
+        and (op.constant, op.clamp) == (3.0, (0.0, 6.0))
+        and all(isinstance(user, Mul) and op.inputs[0] in user.inputs for user in users[op.output])
+    ]
+
+
 def _by_product(graph: Graph, swish: Activation) -> Graph:
     gate = f"{swish.output}.gate"
     ops: list[Op] = []

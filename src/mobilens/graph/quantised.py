@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from mobilens.graph.ops import Conv, Floats, Graph, Linear, Op
 
 LOWEST, HIGHEST = -128, 127
+# Most that two neighbours may have together where kernels add them in 16 bits, less rounding.
+PAIR = 127
 WEIGHT_LIMIT = 127  # symmetric: -128 is left out, as every runtime asks
 
 
@@ -50,7 +52,8 @@ class Quantisation:
     """What of a graph is 8-bit.
 
     An operator computes in integers when its inputs and its output all have a grid and, where it
-    has filters, these have scales.
+    has filters, these have scales. Filters behind a grid are integers even where what comes out of
+    them is not stored as such.
 
     Attributes:
         grids: Of each value that is stored as int8.
@@ -67,6 +70,10 @@ class Quantisation:
             return False
         return not isinstance(op, (Conv, Linear)) or op.output in self.scales
 
+    def has_integer_filters(self, op: Conv | Linear) -> bool:
+        """Whether an operator's filters are integers, whatever comes out of it."""
+        return op.output in self.scales and op.inputs[0] in self.grids
+
     def filters(self, op: Conv | Linear) -> NDArray[np.int8]:
         """The filters of an operator as integers."""
         scales = self.scales[op.output].reshape(-1, *[1] * (op.weight.ndim - 1))
@@ -80,13 +87,22 @@ class Quantisation:
         return np.clip(np.rint(op.bias / step), -limit, limit).astype(np.int32)
 
 
-def weight_scales(op: Conv | Linear) -> Floats:
+def weight_scales(op: Conv | Linear, *, pairs: bool = False) -> Floats:
     """Scales that just reach the largest filter value of each output channel.
 
     Args:
         op: Convolution or fully connected layer.
+        pairs: Whether two neighbours together must stay within 128: times the largest uint8 they
+            then fit 16 bits, in which some kernels add them. Filters of single channels are
+            exempt; their kernels multiply otherwise.
     """
-    largest = np.abs(op.weight).reshape(len(op.weight), -1).max(1)
+    magnitude = np.abs(op.weight)
+    largest = magnitude.reshape(len(magnitude), -1).max(1)
+    if pairs and magnitude.shape[1] > 1:
+        # Neighbours are channels, of a pair that begins at an even one.
+        even = magnitude[:, : magnitude.shape[1] // 2 * 2]
+        both = even[:, ::2] + even[:, 1::2]
+        largest = np.maximum(largest, both.reshape(len(both), -1).max(1) * (WEIGHT_LIMIT / PAIR))
     # Filters of a dead channel get a scale near the others': runtimes refuse ratios out of range.
     floor = max(float(largest.max()) * 1e-3, 1e-6)
     scales: Floats = (np.maximum(largest, floor) / WEIGHT_LIMIT).astype(np.float32)

@@ -97,6 +97,55 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class Speed:
+    """How fast a file of reduced precision is beside its twin in float32.
+
+    Attributes:
+        ms: Median time of one answer of this file, milliseconds, on one thread.
+        float_ms: The same of its twin, in turns with it.
+        cpu: The processor.
+    """
+
+    ms: float
+    float_ms: float
+    cpu: str
+
+    @property
+    def slower(self) -> bool:
+        """Whether fewer bits gained nothing here."""
+        return self.ms > self.float_ms
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """What fewer bits cost, and how they were chosen.
+
+    Attributes:
+        drop: Main score of the float checkpoint less that of this file, 0 to 1.
+        drop_interval: Its 95 % interval, from the images that both answered.
+        allowed: Largest drop that was allowed.
+        rung: What was done to stay within it, in words.
+        recipe: The same as JSON values.
+        calibration_images: How many images ranges were measured on.
+        calibration_sha256: Hash of these images as the net gets them.
+        integer_layers: Layers that compute in 8 bits.
+        float_layers: Names of those that were left in float.
+        speed: Beside the float twin, on the machine that wrote this file.
+    """
+
+    drop: float
+    drop_interval: tuple[float, float]
+    allowed: float
+    rung: str
+    recipe: dict[str, Any]
+    calibration_images: int
+    calibration_sha256: str
+    integer_layers: int
+    float_layers: tuple[str, ...]
+    speed: Speed
+
+
+@dataclass(frozen=True)
 class Licence:
     """Under what terms the model may be used.
 
@@ -184,6 +233,8 @@ class Manifest:
         accuracy: How well it answers; None when it was never measured.
         licence: Terms of use.
         provenance: Where it comes from: weights, recipe, command, seed.
+        precision: What it computes in, as far as its runtime can.
+        reduction: What fewer bits cost; None in float32.
         tools: Version of each tool that made it, by name.
         mobilens: Version of mobilens that made it.
         tensors: SHA-256 of each weight, by name; filled in by ``bundle.write_manifest``.
@@ -201,6 +252,8 @@ class Manifest:
     accuracy: Accuracy | None = None
     licence: Licence = Licence()
     provenance: dict[str, Any] = field(default_factory=dict)
+    precision: Literal["float32", "int8"] = "float32"
+    reduction: Reduction | None = None
     tools: dict[str, str] = field(default_factory=dict)
     mobilens: str = ""
     tensors: dict[str, str] = field(default_factory=dict)

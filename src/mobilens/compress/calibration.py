@@ -1,0 +1,74 @@
+"""The images that ranges are measured on: the same ones every time, of every class alike."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, zip_longest
+from pathlib import Path
+
+import numpy as np
+
+from mobilens.cores import usable_cores
+from mobilens.errors import DataError, ImageError
+from mobilens.spec.task import Preprocessing
+from mobilens.vision.image import load_prepared
+from mobilens.vision.predictor import Pixels
+
+IMAGES = 128
+
+
+def choose(files: Iterable[tuple[Path, str]], count: int = IMAGES) -> list[Path]:
+    """Choose images, one of each class in turn.
+
+    Within a class they are ranked by a hash of their name, so that the choice depends neither on
+    the order of the files nor on where they lie.
+
+    Args:
+        files: Each with its class.
+        count: How many are wanted; fewer are given where there are fewer.
+    """
+    classes: defaultdict[str, list[tuple[str, Path]]] = defaultdict(list)
+    for path, label in files:
+        classes[label].append((hashlib.sha256(path.name.encode()).hexdigest(), path))
+    ranked = [[path for _, path in sorted(classes[label])] for label in sorted(classes)]
+    turns = chain.from_iterable(zip_longest(*ranked))
+    return [path for path in turns if path is not None][:count]
+
+
+def load(paths: Sequence[Path], preprocessing: Preprocessing) -> Pixels:
+    """Read images as the net gets them; those that cannot be read are left out.
+
+    Args:
+        paths: Files.
+        preprocessing: How they are prepared.
+
+    Returns:
+        (N, height, width, 3), RGB, uint8.
+
+    Raises:
+        DataError: None of them can be read.
+    """
+
+    def attempt(path: Path) -> Pixels | None:
+        try:
+            return load_prepared(path, preprocessing)
+        except ImageError:
+            return None
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        read = [pixels for pixels in pool.map(attempt, paths) if pixels is not None]
+    if not read:
+        raise DataError(
+            f"none of {len(paths)} images for calibration can be read",
+            expected="training images, or any that look like those to be answered",
+            remedy="--calibrate FOLDER",
+        )
+    return np.stack(read)
+
+
+def fingerprint(pixels: Pixels) -> str:
+    """SHA-256 over the images as the net gets them."""
+    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
