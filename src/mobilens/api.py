@@ -238,6 +238,8 @@ def export(
     path = Path(checkpoint).with_name(f"model{FORMATS[to].suffix}") if out is None else Path(out)
     if not int8:
         return export_checkpoint(given, path, dataset, target=to, observer=observer)
+    if not 0 <= max_drop <= 100:
+        raise UsageError(f"max_drop is {max_drop}", expected="points, 0 to 100")
     if dataset is None:
         raise UsageError("INT8 without data to measure its drop on", remedy="--data VALIDATION")
     from mobilens.compress.calibration import choose

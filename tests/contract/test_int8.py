@@ -14,7 +14,7 @@ from mobilens.cli import main
 from mobilens.compress.quantiser import Quantiser, Recipe
 from mobilens.compress.simulate import simulate, with_rounded_filters
 from mobilens.data.dataset import load_split
-from mobilens.errors import ExportError, UsageError
+from mobilens.errors import BundleError, ExportError, UsageError
 from mobilens.exporting import int8
 from mobilens.exporting.draft import seal
 from mobilens.exporting.int8 import Bounds, export_int8
@@ -145,6 +145,7 @@ def test_the_file_says_what_it_lost_and_how_fast_it_is(exported):
     assert reduction.integer_layers > 40
     assert reduction.speed.ms > 0
     assert reduction.speed.float_ms > 0
+    assert reduction.speed.slower == (reduction.speed.ms > reduction.speed.float_ms)
     assert type(manifest).from_text(manifest.to_text()) == manifest
 
 
@@ -181,7 +182,7 @@ def test_a_loss_that_is_too_large_is_refused_with_what_to_try(
     )
     assert not list(tmp_path.iterdir())
     assert watcher.said[0].startswith("a scale for each channel of filters: ")
-    assert "drop 12.3 points (10.0 to 15.0)" in watcher.said[0]
+    assert "drop 12.3 (10.0 to 15.0) points" in watcher.said[0]
     assert any(line.startswith("the worst 8 layers in float: ") for line in watcher.said)
 
 
@@ -201,6 +202,8 @@ def test_what_int8_cannot_do_without_is_asked_for(folder, tmp_path, capsys):
     assert f"no image in {empty}" in capsys.readouterr().err
     assert main(["export", str(saved), "--calibrate", str(folder)]) == 2
     assert "--calibrate is for --int8" in capsys.readouterr().err
+    assert main(["export", str(saved), "--max-drop", "2"]) == 2
+    assert "--max-drop is for --int8" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([*command, "--max-drop", "-1"])
     assert "'-1' is no number of points, 0 to 100" in capsys.readouterr().err
@@ -223,3 +226,17 @@ def test_int8_needs_data_from_python_too(tmp_path):
     checkpoint_of("mobilenet_v1").save(saved)
     with pytest.raises(UsageError, match="INT8 without data"):
         export(saved, int8=True, measure=False)
+    with pytest.raises(UsageError, match="max_drop is -1"):
+        export(saved, int8=True, measure=False, max_drop=-1)
+
+
+def test_a_manifest_that_hides_slowness_is_refused(exported):
+    manifest = read_manifest(exported)
+    text = manifest.to_text()
+    lying = text.replace(b'"slower":true', b'"slower":null').replace(
+        b'"slower":false', b'"slower":true'
+    )
+    lying = lying.replace(b'"slower":null', b'"slower":false')
+    assert lying != text
+    with pytest.raises(BundleError, match=r"slower is (True|False) for"):
+        type(manifest).from_text(lying)

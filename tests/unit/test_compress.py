@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.test_graph import checkpoint_of, photos
 
 from mobilens.compress import calibration
-from mobilens.compress.equalise import equalise, largest
+from mobilens.compress.equalise import equalise, largest, multiplied
 from mobilens.compress.fit import fit
 from mobilens.compress.grids import quantisation
 from mobilens.compress.placement import Placement
@@ -250,6 +250,35 @@ def test_grids_leave_room_for_integers_behind_a_dead_channel():
         assert np.abs(given.bias(op)).max() <= 2**28 + 1
         product = given.grids[op.inputs[0]].scale * given.scales[op.output].max()
         assert product / given.grids[op.output].scale <= 128
+
+
+def test_what_is_moved_about_has_room_too():
+    bias = np.full(4, 50, np.float32)
+    weight = np.full((4, 4), 1e-4, np.float32)
+    moved = ops.Reshape(inputs=("mean",), output="flat", shape=(4,))
+    linear = ops.Linear(inputs=("flat",), output="out", weight=weight, bias=bias)
+    mean = ops.Mean(inputs=("image",), output="mean")
+    shapes = {"image": (4, 8, 8), "mean": (4, 1, 1), "flat": (4,), "out": (4,)}
+    graph = ops.Graph("image", (mean, moved, linear), {"it": "out"}, shapes)
+    found = {"image": (-1.0, 1.0), "mean": (0.0, 1e-6), "flat": (0.0, 1e-6), "out": (0.0, 1.0)}
+    given = quantisation(graph, EVERY_VALUE, found, {"out"})
+    assert given.grids["flat"] == given.grids["mean"]
+    assert np.abs(given.bias(linear)).max() <= 2**28 + 1
+
+
+def test_channels_that_are_met_twice_are_left_alone():
+    weight = np.ones((4, 4, 1, 1), np.float32)
+    conv = ops.Conv(inputs=("image",), output="a", weight=weight, bias=np.zeros(4, np.float32))
+    mean = ops.Mean(inputs=("a",), output="mean")
+    product = ops.Mul(inputs=("a", "mean"), output="product")
+    last = replace(conv, inputs=("product",), output="out")
+    shapes = dict.fromkeys(("image", "a", "product", "out"), (4, 8, 8)) | {"mean": (4, 1, 1)}
+    graph = ops.Graph("image", (conv, mean, product, last), {"it": "out"}, shapes)
+    assert multiplied(graph, "a", np.full(4, 2.0)) is None
+    once = graph.with_ops((conv, mean, replace(product, inputs=("image", "mean")), last))
+    changed = multiplied(once, "mean", np.full(4, 2.0))
+    assert changed is not None
+    np.testing.assert_array_equal(changed["out"].weight, 2 * weight)
 
 
 @given(st.integers(0, 10**6))

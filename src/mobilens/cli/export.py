@@ -52,7 +52,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     reduced.add_argument(
         "--max-drop",
         type=points,
-        default=1.0,
         metavar="POINTS",
         help="largest loss of top-1 that is allowed (default: 1.0)",
     )
@@ -69,8 +68,9 @@ def run(args: argparse.Namespace) -> int:
     """Export, prove, print."""
     if args.int8 and args.no_data:
         raise UsageError("--int8 without data", expected="data to measure what is lost on")
-    if args.calibrate and not args.int8:
-        raise UsageError("--calibrate is for --int8", remedy="--int8, or leave it out")
+    for option, given in (("--calibrate", args.calibrate), ("--max-drop", args.max_drop)):
+        if given is not None and not args.int8:
+            raise UsageError(f"{option} is for --int8", remedy="--int8, or leave it out")
     if args.to == ALL:
         return _run_all(args)
     exported = _export(args, args.to, args.out)
@@ -122,7 +122,7 @@ def _export(args: argparse.Namespace, target: str, path: Path | None) -> Exporte
         data=args.data or None,
         measure=not args.no_data,
         int8=args.int8,
-        max_drop=args.max_drop,
+        max_drop=1.0 if args.max_drop is None else args.max_drop,
         calibrate=args.calibrate,
         observer=TerminalObserver(),
     )
@@ -152,15 +152,17 @@ def _text(exported: Exported) -> str:
 
 
 def _reduction_text(exported: Exported, reduction: Reduction) -> str:
+    from mobilens.vision.intervals import Estimate
+
     assert exported.file is not None
     assert exported.checkpoint is not None
-    low, high = reduction.drop_interval
+    drop = Estimate(reduction.drop, *reduction.drop_interval)
     speed = reduction.speed
     lines = [
         f"top-1 {exported.file.scores.main.percent()} %, the checkpoint's "
         f"{exported.checkpoint.scores.main.percent()}",
-        f"INT8 drop: {100 * reduction.drop:.1f} points ({100 * low:.1f} to {100 * high:.1f}), "
-        f"{100 * reduction.allowed:g} allowed; {reduction.rung}",
+        f"INT8 drop: {drop.percent()} points, {100 * reduction.allowed:g} allowed; "
+        f"{reduction.rung}",
         f"{speed.ms:.2f} ms on one thread, {speed.float_ms / speed.ms:.2f}x as fast as in float "
         f"({speed.float_ms:.2f} ms)",
     ]

@@ -61,7 +61,7 @@ def largest(graph: Graph, pixels: Pixels, names: Collection[str]) -> Mapping[str
 
     def each(op: Op, value: Tensor) -> Tensor:
         if op.output in names:
-            now = value.flatten(2).amax((0, 2)) if value.ndim > 2 else value.amax(0)
+            now = value.amax((0, 2, 3)) if value.ndim == 4 else value.flatten(0, -2).amax(0)
             found[op.output] = torch.maximum(found[op.output], now) if op.output in found else now
         return value
 
@@ -152,11 +152,16 @@ def multiplied(graph: Graph, value: str, factors: Factors) -> dict[str, Op] | No
                 changed[op.output] = replace(op, weight=single(weight))
             case Linear() if op.weight.shape[1] == len(factors):
                 changed[op.output] = replace(op, weight=single(op.weight * factors))
-            case Mean() | Reshape() | Mul():
+            case Mean() | Mul() | Reshape() if _keeps_channels(graph, op, len(factors)):
                 further = multiplied(graph, op.output, factors)
-                if further is None or op.inputs.count(value) > 1:
-                    return None
+                if further is None or op.inputs.count(value) > 1 or changed.keys() & further.keys():
+                    return None  # the last: reached twice, it would have to be multiplied twice
                 changed |= further
             case _:
                 return None
     return changed
+
+
+def _keeps_channels(graph: Graph, op: Op, channels: int) -> bool:
+    """Whether the first axis of what comes out is still the channels."""
+    return not isinstance(op, Reshape) or graph.shapes[op.output] == (channels,)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from mobilens.compress.placement import MOVES, Placement
 from mobilens.compress.ranges import Range
-from mobilens.graph.ops import Add, Conv, Graph, Linear, Mul, Normalise
+from mobilens.graph.ops import Add, Conv, Floats, Graph, Linear, Mul, Normalise
 from mobilens.graph.quantised import Grid, Quantisation, weight_scales
 
 # A product of grids may be this many times coarser than the result's: XNNPACK ends at 256.
@@ -27,7 +27,7 @@ def quantisation(
     Args:
         graph: A graph that the placement rewrote.
         placement: Where integers go.
-        ranges: Of every value that is stored; others are left alone.
+        ranges: Of every value that is stored.
         filters: Names of the operators whose filters are 8-bit.
     """
     scales = {
@@ -35,50 +35,51 @@ def quantisation(
         for op in graph.ops
         if isinstance(op, (Conv, Linear)) and op.output in filters
     }
-    grids: dict[str, Grid] = {}
-    for name in placement.stored_values(graph, filters):
-        grids[name] = Grid.covering(*ranges[name]) if name in ranges else Grid(1.0, 0)
+    stored = placement.stored_values(graph, filters)
+    source = _sources(graph)
+    grids = {name: Grid.covering(*ranges[name]) for name in stored if source[name] == name}
+    for op in graph.ops:
+        inputs, output = [source[name] for name in op.inputs], source[op.output]
+        if isinstance(op, (Conv, Linear)) and op.output in scales:
+            _make_room(op, inputs[0], grids, scales[op.output])
+        elif isinstance(op, (Add, Mul)) and grids.keys() >= {*inputs, output}:
+            _make_comparable(op, inputs, grids)
     for op in graph.ops:
         if isinstance(op, Normalise) and op.output in grids:
-            # Raw pixels are integers already, counted from another zero.
+            # Raw pixels are integers already, counted from another zero; their grid is exact.
             grids[op.output] = Grid(1.0, round(255 * op.mean[0]) - 128)
-        elif isinstance(op, (Conv, Linear)) and op.output in scales:
-            _make_room(op, grids, scales[op.output])
-        elif isinstance(op, (Add, Mul)) and grids.keys() >= {*op.inputs, op.output}:
-            _make_comparable(op, grids)
+    return Quantisation({name: grids[source[name]] for name in stored}, scales)
+
+
+def _sources(graph: Graph) -> dict[str, str]:
+    """For each value the one that holds the same numbers before they were moved about."""
+    source = {graph.input: graph.input}
     for op in graph.ops:
-        if isinstance(op, MOVES) and op.inputs[0] in grids:
-            grids[op.output] = grids[op.inputs[0]]
-    return Quantisation(grids, scales)
+        source[op.output] = source[op.inputs[0]] if isinstance(op, MOVES) else op.output
+    return source
 
 
-def _make_room(op: Conv | Linear, grids: dict[str, Grid], scales: np.ndarray) -> None:
+def _make_room(op: Conv | Linear, source: str, grids: dict[str, Grid], scales: Floats) -> None:
     """Coarsen grids behind which a kernel's integers would overflow.
 
     They are those of channels and gates that were dead on all calibration images.
     """
-    source = op.inputs[0]
-    # The pixels' grid is never coarsened: it is exact.
     bias = float(np.max(np.abs(op.bias) / (scales.astype(np.float64) * 2.0**BIAS_BITS)))
-    if grids[source].scale < bias:
-        grids[source] = _coarser(grids[source], bias)
+    _coarsen(grids, source, bias)
     if op.output in grids:
-        product = grids[source].scale * float(scales.max()) / MAX_RATIO
-        if grids[op.output].scale < product:
-            grids[op.output] = _coarser(grids[op.output], product)
+        _coarsen(grids, op.output, grids[source].scale * float(scales.max()) / MAX_RATIO)
 
 
-def _make_comparable(op: Add | Mul, grids: dict[str, Grid]) -> None:
+def _make_comparable(op: Add | Mul, inputs: Sequence[str], grids: dict[str, Grid]) -> None:
     """Bring grids of a sum or product within what XNNPACK takes: it refuses the file otherwise."""
-    steps = [grids[name].scale for name in op.inputs]
+    steps = [grids[name].scale for name in inputs]
     step = float(np.prod(steps)) if isinstance(op, Mul) else max(steps)
-    if grids[op.output].scale < step / MAX_RATIO:
-        grids[op.output] = _coarser(grids[op.output], step / MAX_RATIO)
-    for name in op.inputs if isinstance(op, Add) else ():
-        if grids[name].scale < grids[op.output].scale / MOST_FINE:
-            grids[name] = _coarser(grids[name], grids[op.output].scale / MOST_FINE)
+    _coarsen(grids, op.output, step / MAX_RATIO)
+    for name in inputs if isinstance(op, Add) else ():
+        _coarsen(grids, name, grids[op.output].scale / MOST_FINE)
 
 
-def _coarser(grid: Grid, scale: float) -> Grid:
-    """The same zero, wider steps."""
-    return Grid(float(np.float32(scale)), grid.zero_point)
+def _coarsen(grids: dict[str, Grid], name: str, least: float) -> None:
+    """Widen the steps of a grid that are below a size; its zero stays."""
+    if grids[name].scale < least:
+        grids[name] = Grid(float(np.float32(least)), grids[name].zero_point)

@@ -62,6 +62,7 @@ def entropy(histogram: Histogram) -> Range:
     counts = np.where(np.abs(x) <= width, 0.0, histogram.counts)
 
     def divergence(low: float, high: float) -> float:
+        """Count what lies outside as at the ends, and compare with what the grid can tell apart."""
         inside = (x >= low) & (x <= high)
         if not counts[inside].any():
             return float("inf")

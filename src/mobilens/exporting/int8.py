@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from mobilens.compress.placement import Placement
 from mobilens.compress.quantiser import Quantised, Quantiser, Recipe
 from mobilens.data.dataset import Dataset
 from mobilens.errors import BundleError, ExportError
-from mobilens.evaluation import drop, evaluate
+from mobilens.evaluation import Evaluation, drop, evaluate
 from mobilens.exporting.bundle import Exported
 from mobilens.exporting.draft import (
     draft_manifest,
@@ -104,15 +105,16 @@ def export_int8(
         for rung in climb(quantiser, climber.measuring(quantiser), bounds.max_drop):
             observer.say(_row(rung))
             rungs.append(rung)
-        if not rungs or rungs[-1].drop.value > bounds.max_drop:
+        last = rungs[-1]
+        if last.drop.value > bounds.max_drop:
             raise _refusal(rungs, bounds.max_drop)
-        manifest = climber.manifest(rungs[-1], placement, pixels)
+        manifest = climber.manifest(last, placement, pixels)
         with written_together(path, kind.companions) as temporary:
-            size = climber.write_proven(temporary, rungs[-1], manifest)
+            manifest = climber.deliver(temporary, manifest)
     say_skipped(climber.before, observer)
-    return Exported(
-        path, size, climber.before, rungs[-1].evaluation, _agreeing(climber, rungs[-1]), manifest
-    )
+    agreeing = climber.agreeing(last.evaluation)
+    size = _size(path, kind)  # with a manifest that says more than that of the rung
+    return Exported(path, size, climber.before, last.evaluation, agreeing, manifest)
 
 
 class _Climber:
@@ -130,7 +132,6 @@ class _Climber:
         self._checkpoint, self._bounds, self._kind = checkpoint, bounds, kind
         self._folder, self._suffix, self._observer = folder, suffix, observer
         self._build = build_of(kind)
-        self.kind = checkpoint.task.kind
         self.graph = simplify(trace(checkpoint))
         predictor = TorchPredictor(build_trained(checkpoint), checkpoint.task)
         in_float = fold_normalisation(self.graph)
@@ -155,6 +156,7 @@ class _Climber:
         """Give what measures a rung."""
 
         def measure(name: str, recipe: Recipe) -> Rung:
+            """Write the file, let it answer all images, and time it beside its twin."""
             quantised = quantiser.follow(recipe)
             file = self._write_quantised("rung", quantised)
             after = evaluate(
@@ -186,7 +188,7 @@ class _Climber:
             calibration_sha256=calibration.fingerprint(pixels[: rung.recipe.images]),
             integer_layers=len(rung.quantised.quantisation.scales),
             float_layers=rung.quantised.in_float,
-            speed=Speed(rung.ms, rung.float_ms, this_device().cpu),
+            speed=Speed(rung.ms, rung.float_ms, rung.ms > rung.float_ms, this_device().cpu),
         )
         main = torch_task(self._checkpoint.task.kind).main_score
         return replace(
@@ -197,18 +199,26 @@ class _Climber:
             accuracy=stated_accuracy(main, self.before, rung.evaluation),
         )
 
-    def write_proven(self, path: Path, rung: Rung, manifest: Manifest) -> int:
-        """Write the file with its own golden answers; gives its size."""
-        quantised = rung.quantised
-        self._build(quantised.graph, manifest, path, quantised.quantisation)
+    def deliver(self, path: Path, manifest: Manifest) -> Manifest:
+        """Copy the file that was measured last, with its own golden answers; gives what it says."""
+        rung = self._folder / f"rung{self._suffix}"
+        for suffix in (self._suffix, *self._kind.companions):
+            shutil.copyfile(rung.with_suffix(suffix), path.with_suffix(suffix))
         seal(path, manifest)
         images = [sample.pixels(manifest.input.size) for sample in manifest.golden]
-        golden = golden_samples(BundlePredictor(path), images)
-        seal(path, replace(manifest, golden=golden))
+        manifest = replace(manifest, golden=golden_samples(BundlePredictor(path), images))
+        seal(path, manifest)
         try:
-            return verify_bundle(path).size_bytes
+            verify_bundle(path)
         except BundleError as error:
             raise ExportError(f"{error.given}; nothing was written") from None
+        return manifest
+
+    def agreeing(self, after: Evaluation) -> int:
+        """Count the images that checkpoint and file answer alike."""
+        pairs = zip(self.before.predictions, after.predictions, strict=True)
+        agree = task_vision(self._checkpoint.task.kind).agree
+        return sum(agree(one, other) for one, other in pairs)
 
     def _write_quantised(self, name: str, quantised: Quantised) -> Path:
         return self._write(name, quantised.graph, quantised, self._draft)
@@ -232,23 +242,12 @@ def _size(path: Path, kind: Target) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def _agreeing(climber: _Climber, rung: Rung) -> int:
-    pairs = zip(climber.before.predictions, rung.evaluation.predictions, strict=True)
-    agree = task_vision(climber.kind).agree
-    return sum(agree(one, other) for one, other in pairs)
-
-
 def _row(rung: Rung) -> str:
     return (
         f"{rung.name}: {100 * rung.evaluation.scores.main.value:.1f} %, drop "
-        f"{drop_text(rung.drop.value, rung.drop.low, rung.drop.high)}, "
-        f"{rung.size_bytes / 1e6:.2f} MB, {rung.ms:.2f} ms (float {rung.float_ms:.2f})"
+        f"{rung.drop.percent()} points, {rung.size_bytes / 1e6:.2f} MB, "
+        f"{rung.ms:.2f} ms (float {rung.float_ms:.2f})"
     )
-
-
-def drop_text(value: float, low: float, high: float) -> str:
-    """Say a drop in points, with its interval."""
-    return f"{100 * value:.1f} points ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def _refusal(rungs: list[Rung], allowed: float) -> ExportError:

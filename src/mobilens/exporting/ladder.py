@@ -93,6 +93,7 @@ def _equalised(quantiser: Quantiser, start: Recipe) -> Rungs:
 
 
 def _in_float(quantiser: Quantiser, start: Recipe) -> Rungs:
+    # Rounding errors that cancel show as soon as the worst layers no longer drown them.
     for count in IN_FLOAT:
         if count <= MOST_IN_FLOAT * quantiser.layers:
             noun = "layer" if count == 1 else "layers"

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from mobilens.graph.ops import Conv, Floats, Graph, Linear, Op
 
 LOWEST, HIGHEST = -128, 127
-# Most that two neighbours may have together where kernels add them in 16 bits, less rounding.
-PAIR = 127
 WEIGHT_LIMIT = 127  # symmetric: -128 is left out, as every runtime asks
 
 
@@ -99,10 +97,10 @@ def weight_scales(op: Conv | Linear, *, pairs: bool = False) -> Floats:
     magnitude = np.abs(op.weight)
     largest = magnitude.reshape(len(magnitude), -1).max(1)
     if pairs and magnitude.shape[1] > 1:
-        # Neighbours are channels, of a pair that begins at an even one.
+        # Neighbours are channels, a pair begins at an even one; 127 leaves one for rounding.
         even = magnitude[:, : magnitude.shape[1] // 2 * 2]
         both = even[:, ::2] + even[:, 1::2]
-        largest = np.maximum(largest, both.reshape(len(both), -1).max(1) * (WEIGHT_LIMIT / PAIR))
+        largest = np.maximum(largest, both.reshape(len(both), -1).max(1))
     # Filters of a dead channel get a scale near the others': runtimes refuse ratios out of range.
     floor = max(float(largest.max()) * 1e-3, 1e-6)
     scales: Floats = (np.maximum(largest, floor) / WEIGHT_LIMIT).astype(np.float32)

@@ -103,17 +103,21 @@ class Speed:
     Attributes:
         ms: Median time of one answer of this file, milliseconds, on one thread.
         float_ms: The same of its twin, in turns with it.
+        slower: Whether fewer bits gained nothing here.
         cpu: The processor.
     """
 
     ms: float
     float_ms: float
+    slower: bool
     cpu: str
 
-    @property
-    def slower(self) -> bool:
-        """Whether fewer bits gained nothing here."""
-        return self.ms > self.float_ms
+    def __post_init__(self) -> None:
+        if self.slower != (self.ms > self.float_ms):
+            raise SpecError(
+                f"slower is {self.slower} for {self.ms} ms and {self.float_ms} ms in float",
+                expected="true where it takes longer",
+            )
 
 
 @dataclass(frozen=True)

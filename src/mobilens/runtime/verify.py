@@ -224,4 +224,5 @@ def _summary(manifest: Manifest) -> str:
     classes = len(manifest.task.class_names)
     name = str(manifest.model.get("name", "model"))
     shown = name if codec.is_plain(name) else ascii(name)
-    return f"{shown}, {manifest.task.kind}, {classes} classes"
+    reduced = "" if manifest.precision == "float32" else f", {manifest.precision}"
+    return f"{shown}, {manifest.task.kind}, {classes} classes{reduced}"
