@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from mobilens.compress.placement import Placement
-from mobilens.errors import MissingExtraError, UnknownNameError
+from mobilens.errors import MissingExtraError, PrecisionError, UnknownNameError
 from mobilens.graph.ops import Graph
 from mobilens.graph.quantised import Quantisation
 from mobilens.quiet import quiet
-from mobilens.runtime.manifest import Manifest
+from mobilens.runtime.manifest import Manifest, Precision
 
 
 class Build(Protocol):
@@ -49,6 +49,7 @@ class Target:
         extra: Name of the extra that installs them.
         placements: Where it may have integers; the one that proves fastest is taken.
         companions: Suffixes of further files that belong to one.
+        precisions: What it may store its filters and compute in.
     """
 
     module: str
@@ -56,6 +57,7 @@ class Target:
     extra: str
     placements: tuple[Placement, ...] = (Placement("every value"),)
     companions: tuple[str, ...] = ()
+    precisions: tuple[Precision, ...] = ("float32", "float16", "int8")
 
     def tools(self) -> dict[str, str]:
         """Give the version of each package that takes part."""
@@ -82,6 +84,7 @@ TARGETS = {
             Placement("every value", pairs=True),
         ),
         (".bin",),
+        ("float32", "float16", "bfloat16", "int8"),
     ),
     "litert": Target(
         "mobilens.exporting.litert",
@@ -89,21 +92,37 @@ TARGETS = {
         "litert",
     ),
     "executorch": Target(
-        "mobilens.exporting.executorch", {"executorch": "executorch"}, "executorch"
+        "mobilens.exporting.executorch",
+        {"executorch": "executorch"},
+        "executorch",
+        # XNNPACK takes filters in float16 where it computes so, which takes other processors.
+        precisions=("float32", "int8"),
     ),
 }
 
 
-def target_named(name: str) -> Target:
+def target_named(name: str, precision: Precision = "float32") -> Target:
     """Look a target up.
+
+    Args:
+        name: Its name.
+        precision: What its file shall be in.
 
     Raises:
         UnknownNameError: No target has this name.
+        PrecisionError: It has no such precision.
         MissingExtraError: What it needs is not installed.
     """
     if name not in TARGETS:
         raise UnknownNameError.among("target", name, TARGETS)
     target = TARGETS[name]
+    if precision not in target.precisions:
+        others = [other for other, kind in TARGETS.items() if precision in kind.precisions]
+        raise PrecisionError(
+            f"a file for {name} in {precision}",
+            expected=" or ".join(target.precisions),
+            remedy=f"--to {' or '.join(others)}",
+        )
     for module in target.needs:
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError.needed_for(f"a file for {name}", target.extra, module)
