@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mobilens.exporting.bundle import Exported
     from mobilens.runtime.manifest import Reduction
 
-TARGETS = ("onnx", "openvino", "litert", "executorch")
+TARGETS = ("onnx", "openvino", "litert", "executorch", "ncnn")
 ALL = "all"
 
 

@@ -91,6 +91,12 @@ TARGETS = {
     "executorch": Target(
         "mobilens.exporting.executorch", {"executorch": "executorch"}, "executorch"
     ),
+    "ncnn": Target(
+        "mobilens.exporting.ncnn",
+        {"ncnn": "ncnn"},
+        "ncnn",
+        companions=(".ncnn.param", ".ncnn.bin"),
+    ),
 }
 
 

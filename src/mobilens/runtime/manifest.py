@@ -256,7 +256,7 @@ class Manifest:
     accuracy: Accuracy | None = None
     licence: Licence = Licence()
     provenance: dict[str, Any] = field(default_factory=dict)
-    precision: Literal["float32", "int8"] = "float32"
+    precision: Literal["float32", "float16", "bfloat16", "int8"] = "float32"
     reduction: Reduction | None = None
     tools: dict[str, str] = field(default_factory=dict)
     mobilens: str = ""
