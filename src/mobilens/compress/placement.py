@@ -17,7 +17,7 @@ from mobilens.graph.ops import (
     Permute,
     Reshape,
 )
-from mobilens.graph.pixels import whole_pixels
+from mobilens.graph.pixels import fold_normalisation, whole_pixels
 
 # What every runtime has in 8 bits without filters of its own.
 ELEMENTWISE = (Add, Mul, Mean)
@@ -37,12 +37,15 @@ class Placement:
         stem: Whether the first convolutions, which read the image, compute in 8 bits.
         pairs: Whether filters leave room for two neighbours: some kernels add products in pairs
             of 16 bits and would saturate on processors without VNNI.
+        symmetric: Whether 0 is the middle of every grid, as runtimes have it whose kernels multiply
+            signed integers by signed ones.
     """
 
     name: str
     stored: bool = True
     stem: bool = True
     pairs: bool = False
+    symmetric: bool = False
 
     def rewritten(self, graph: Graph) -> Graph:
         """Give the graph in the operators that stay in 8 bits.
@@ -50,7 +53,7 @@ class Placement:
         Args:
             graph: As ``simplify`` leaves it, with a normalisation in front.
         """
-        graph = whole_pixels(graph)
+        graph = fold_normalisation(graph) if self.symmetric else whole_pixels(graph)
         return hard_swish_by_product(graph) if self.stored else graph
 
     def integer_filters(self, graph: Graph, in_float: Collection[str] = ()) -> frozenset[str]:

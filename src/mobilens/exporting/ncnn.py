@@ -22,9 +22,12 @@ from mobilens.runtime.manifest import Manifest
 Params: TypeAlias = dict[int, int | float | list[float]]
 
 # What the numbers of a filter are, told by four bytes before them.
-FLOAT32, FLOAT16 = 0, 0x01306B47
+FLOAT32, FLOAT16, INT8 = 0, 0x01306B47, 0x000D4B38
 # Parameters of filters, which are those of fully connected layers too.
 INTEGERS, ACTIVATION, ACTIVATION_NUMBERS = 8, 9, 10
+# What says that filters are integers: a scale for each channel or each group, and so much more
+# where what comes out is stored as integers too.
+BY_CHANNEL, BY_GROUP, STORED = 2, 1, 100
 RELU, CLIP, HARD_SWISH = 1, 3, 6
 ADD, MULTIPLY = 0, 2
 LARGEST = float(np.finfo(np.float32).max)
@@ -37,7 +40,7 @@ ACTIVATIONS: dict[str, tuple[str, Params]] = {
     "sigmoid": ("Sigmoid", {}),
 }
 # Order of axes, the innermost first, as ncnn counts the ways.
-ORDERS = {
+ORDERS: dict[int, list[tuple[int, ...]]] = {
     2: [(1, 0), (0, 1)],
     3: [(2, 1, 0), (1, 2, 0), (2, 0, 1), (0, 2, 1), (1, 0, 2), (0, 1, 2)],
 }
@@ -156,16 +159,13 @@ class _Writer:
         if op.groups > 1:
             params[7] = op.groups
         kind = "Convolution" if op.groups == 1 else "ConvolutionDepthWise"
-        self._layer(kind, self._inputs(op), self._made_by(op), params | self._activation(op))
-        self._filters(op, op.weight)
+        self._filters(kind, op, params, op.weight)
 
     def _connected(self, op: ops.Conv | ops.Linear, weight: ops.Floats) -> None:
-        made = self._made_by(op)
         if op.inputs[0] in self._flat:
-            self._flat.add(made)
+            self._flat.add(self._made_by(op))
         params: Params = {0: len(weight), 1: 1, 2: weight.size}
-        self._layer("InnerProduct", self._inputs(op), made, params | self._activation(op))
-        self._filters(op, weight)
+        self._filters("InnerProduct", op, params, weight)
 
     def _made_by(self, op: ops.Conv | ops.Linear) -> str:
         return self._fused.get(op.output, op).output
@@ -179,12 +179,42 @@ class _Writer:
             return {ACTIVATION: RELU}
         return {ACTIVATION: CLIP, ACTIVATION_NUMBERS: list(_bounds(op.clamp))}
 
-    def _filters(self, op: ops.Conv | ops.Linear, weight: ops.Floats) -> None:
-        if self._half:
+    def _filters(
+        self, kind: str, op: ops.Conv | ops.Linear, params: Params, weight: ops.Floats
+    ) -> None:
+        """Add a layer with filters, and their numbers."""
+        integer = self._quantisation.has_integer_filters(op)
+        stored = integer and self._is_stored(op)
+        if integer:
+            by = BY_GROUP if kind == "ConvolutionDepthWise" else BY_CHANNEL
+            params = params | {INTEGERS: by + STORED * stored}
+        made = self._made_by(op)
+        self._layer(kind, self._inputs(op), made, params | self._activation(op))
+        if integer:
+            self._tagged(INT8, self._quantisation.filters(op))
+        elif self._half:
             self._tagged(FLOAT16, _halves(op, weight))
         else:
             self._tagged(FLOAT32, weight)
         self._number(op.bias)
+        if integer:
+            # What is multiplied by, to get integers.
+            self._number(1 / self._quantisation.scales[op.output])
+            for name in (op.inputs[0], made)[: 1 + stored]:
+                self._number(np.array(1 / self._quantisation.grids[name].scale))
+
+    def _is_stored(self, op: ops.Conv | ops.Linear) -> bool:
+        """Whether integers come out of filters: others that are integers too read them alone."""
+        made = self._made_by(op)
+        return (
+            isinstance(op, ops.Conv)
+            and made not in self._flat
+            and made not in self._graph.outputs.values()
+            and all(
+                isinstance(user, ops.Conv) and self._quantisation.has_integer_filters(user)
+                for user in self._users[made]
+            )
+        )
 
     def _elementwise(self, op: ops.Op, kind: str, params: Params) -> None:
         if self._flat.issuperset(op.inputs):

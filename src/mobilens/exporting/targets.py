@@ -95,6 +95,7 @@ TARGETS = {
         "mobilens.exporting.ncnn",
         {"ncnn": "ncnn"},
         "ncnn",
+        (Placement("inputs of filters", stored=False, symmetric=True),),
         companions=(".ncnn.param", ".ncnn.bin"),
     ),
 }

@@ -18,9 +18,7 @@ MAGIC = b"7767517"
 START = b'{"ncnn":1'
 # As long as nothing is known of a file.
 BARE = START + b"}\n"
-SEALED = re.compile(
-    re.escape(START) + rb',"sha256":"([0-9a-f]{64})","manifest":(.*)\}\n', re.DOTALL
-)
+SEALED = re.compile(rb'\{"ncnn":1,"sha256":"([0-9a-f]{64})","manifest":(.*)}\n', re.DOTALL)
 
 
 def take_apart(data: bytes, path: Path) -> Contents:
