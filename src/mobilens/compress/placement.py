@@ -35,6 +35,7 @@ class Placement:
             products included. If not, values are rounded where filters read them, and what comes
             out of filters is float: for runtimes that fuse what follows into the filters.
         stem: Whether the first convolutions, which read the image, compute in 8 bits.
+        depthwise: Whether filters of single channels compute in 8 bits.
         pairs: Whether filters leave room for two neighbours: some kernels add products in pairs
             of 16 bits and would saturate on processors without VNNI.
         symmetric: Whether 0 is the middle of every grid, as runtimes have it whose kernels multiply
@@ -44,6 +45,7 @@ class Placement:
     name: str
     stored: bool = True
     stem: bool = True
+    depthwise: bool = True
     pairs: bool = False
     symmetric: bool = False
 
@@ -70,6 +72,7 @@ class Placement:
             if isinstance(op, (Conv, Linear))
             and op.output not in in_float
             and (self.stem or not isinstance(makers.get(op.inputs[0]), Normalise))
+            and (self.depthwise or not (isinstance(op, Conv) and op.depthwise))
         )
 
     def stored_values(self, graph: Graph, filters: Collection[str]) -> frozenset[str]:
