@@ -28,7 +28,10 @@ def take_apart(data: bytes, path: Path) -> Contents:
         BundleError: The bytes are no such manifest, or what it is of is not beside it.
     """
     if data.startswith(MAGIC):
-        raise BundleError(f"it holds the layers alone, the manifest is {path.with_suffix('').name}")
+        manifest = path.with_suffix("")
+        raise BundleError(
+            f"it holds the layers alone, {manifest.name} the manifest", remedy=str(manifest)
+        )
     if not data.startswith(START):
         raise BundleError("its first bytes are not a manifest's", expected="an ncnn manifest")
     layers, numbers = (_beside(path.with_suffix(end)) for end in (LAYERS_SUFFIX, NUMBERS_SUFFIX))
