@@ -201,7 +201,16 @@ class _Writer:
             # What is multiplied by, to get integers.
             self._number(1 / self._quantisation.scales[op.output])
             for name in (op.inputs[0], made)[: 1 + stored]:
-                self._number(np.array(1 / self._quantisation.grids[name].scale))
+                self._number(np.array(1 / self._step(name)))
+
+    def _step(self, name: str) -> float:
+        grid = self._quantisation.grids[name]
+        if grid.zero_point:
+            raise ExportError(
+                f"{grid.zero_point} stands for 0 in {name}",
+                expected="a placement in which 0 is the middle of every grid",
+            )
+        return grid.scale
 
     def _is_stored(self, op: ops.Conv | ops.Linear) -> bool:
         """Whether integers come out of filters: others that are integers too read them alone."""
