@@ -44,8 +44,8 @@ class NcnnEngine:
         net.opt.use_vulkan_compute = False
         # Left to itself it computes in float16 where the processor can: other answers.
         halves = manifest.precision == "float16"
-        net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = halves
-        net.opt.use_bf16_packed = net.opt.use_bf16_storage = manifest.precision == "bfloat16"
+        net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = halves
+        net.opt.use_bf16_storage = manifest.precision == "bfloat16"
         with quiet():  # what it says to its own developers
             failed = net.load_param(str(path.with_suffix(LAYERS_SUFFIX))) or net.load_model(
                 str(path.with_suffix(NUMBERS_SUFFIX))
