@@ -221,7 +221,7 @@ def export(
     Args:
         checkpoint: ``best.safetensors`` of a run.
         out: Model file; ``model`` with the target's suffix beside the checkpoint by default.
-        to: Kind of file: ``"onnx"``, ``"openvino"``, ``"litert"`` or ``"executorch"``.
+        to: Kind of file: ``"onnx"``, ``"openvino"``, ``"litert"``, ``"executorch"`` or ``"ncnn"``.
         data: What to prove it on; the run's own validation data by default.
         measure: False proves it on patterns alone and states no accuracy.
         precision: What it stores and computes in: ``"float32"``, ``"float16"``, ``"bfloat16"`` or

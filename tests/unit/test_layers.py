@@ -43,7 +43,7 @@ UPPER_HALF = (
 
 # Each imports the runtime that it is for.
 ENGINES_OF_EXTRAS = {
-    f"mobilens.runtime.engines.{name}" for name in ("executorch", "litert", "openvino")
+    f"mobilens.runtime.engines.{name}" for name in ("executorch", "litert", "ncnn", "openvino")
 }
 
 # Finds nothing of what another install would not have; then does what argv says.

@@ -98,6 +98,23 @@ TARGETS = {
         # XNNPACK takes filters in float16 where it computes so, which takes other processors.
         precisions=("float32", "int8"),
     ),
+    "ncnn": Target(
+        "mobilens.exporting.ncnn",
+        {"ncnn": "ncnn"},
+        "ncnn",
+        (
+            # Its int8 kernels for single channels are slower than its float ones on x86.
+            Placement(
+                "inputs of filters but depthwise ones",
+                stored=False,
+                depthwise=False,
+                symmetric=True,
+            ),
+            Placement("inputs of filters", stored=False, symmetric=True),
+        ),
+        companions=(".ncnn.param", ".ncnn.bin"),
+        precisions=("float32", "float16", "bfloat16", "int8"),
+    ),
 }
 
 

@@ -115,7 +115,7 @@ def take_apart(data: bytes, path: Path) -> Bundle:
         raise BundleError(
             f"{path} is damaged, or no {FORMATS[name].title} file: {error.given}",
             expected=EXPECTED,
-            remedy=COPY_AGAIN,
+            remedy=error.remedy or COPY_AGAIN,
         ) from None
     text = _manifest_text(path, FORMATS[name].title, contents)
     try:
@@ -129,7 +129,7 @@ def take_apart(data: bytes, path: Path) -> Bundle:
 
 def _manifest_text(path: Path, title: str, contents: Contents) -> bytes:
     """Give the manifest, once it stands there as it was written."""
-    article = "an" if title[0] in "EO" else "a"
+    article = "an" if title[0] in "EOn" else "a"
     if contents.manifest is None:
         raise BundleError(
             f"{path} is {article} {title} file without a mobilens manifest",

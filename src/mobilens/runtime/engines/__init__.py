@@ -15,9 +15,10 @@ ENGINES = {
     "openvino": "mobilens.runtime.engines.openvino:OpenVinoEngine",
     "litert": "mobilens.runtime.engines.litert:LiteRtEngine",
     "executorch": "mobilens.runtime.engines.executorch:ExecuTorchEngine",
+    "ncnn": "mobilens.runtime.engines.ncnn:NcnnEngine",
 }
 # Engines that are extras of the same name.
-EXTRAS = frozenset(("openvino", "litert", "executorch"))
+EXTRAS = frozenset(("openvino", "litert", "executorch", "ncnn"))
 
 
 class Engine(Protocol):

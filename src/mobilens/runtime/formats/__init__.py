@@ -83,6 +83,7 @@ FORMATS = {
     "openvino": FormatInfo("OpenVINO", ".xml", "openvino", f"{_HERE}.openvino"),
     "litert": FormatInfo("LiteRT", ".tflite", "litert", f"{_HERE}.litert"),
     "executorch": FormatInfo("ExecuTorch", ".pte", "executorch", f"{_HERE}.executorch"),
+    "ncnn": FormatInfo("ncnn", ".ncnn", "ncnn", f"{_HERE}.ncnn"),
 }
 
 
@@ -108,6 +109,8 @@ def format_of(data: bytes, path: Path) -> str:
         return "litert"
     if data[4:6] == b"ET":
         return "executorch"
+    if data.startswith((b'{"ncnn"', b"7767517")) or path.suffix.lower() == ".ncnn":
+        return "ncnn"
     if data.lstrip()[:1] == b"<" or path.suffix.lower() == ".xml":
         return "openvino"
     return "onnx"
