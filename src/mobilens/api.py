@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +18,13 @@ from mobilens.data.files import find_images
 from mobilens.data.lint import Finding, LintReport, check_splits
 from mobilens.data.listing import Source
 from mobilens.errors import DataError, SpecError, UsageError
-from mobilens.evaluation import Evaluation, label_suspects
+from mobilens.evaluation import Evaluation, dataset_name, label_suspects
 from mobilens.evaluation import evaluate as evaluate_predictor
 from mobilens.extras import require_train_extra
 from mobilens.model import Model, open_predictor
 from mobilens.observer import SILENT, Observer
 from mobilens.runtime.formats import FORMATS
+from mobilens.runtime.manifest import MeasuredOn
 from mobilens.runtime.verify import VerificationReport, verify_bundle
 from mobilens.spec.model import WidthRule
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from mobilens.deliver import Delivered
     from mobilens.exporting.bundle import Exported
     from mobilens.nn.checkpoint import Checkpoint
-    from mobilens.runtime.benchmark import BenchmarkReport
+    from mobilens.runtime.measurement import BenchmarkReport
     from mobilens.training.recipe import Recipe
     from mobilens.training.settings import TrainSettings
 
@@ -269,31 +270,40 @@ def benchmark(
     threads: Sequence[int] = (1,),
     batches: Sequence[int] = (1,),
     rounds: int = 5,
+    data: Source | None = None,
     observer: Observer = SILENT,
 ) -> BenchmarkReport:
-    """Measure latency, throughput, memory and size of model files, side by side.
+    """Measure latency, throughput, memory, size and accuracy of model files, side by side.
 
     Args:
         files: One model file or several; one named twice is measured once.
         threads: Threads for one answer, 1 or more each.
         batches: Images in one run, 1 or more each.
         rounds: Fresh processes for each file, number of threads and batch; they take turns.
+        data: Validation data that each file's accuracy is measured on, as ``evaluate`` does.
         observer: Is told of progress.
 
     Raises:
         BundleError: A file is no model file of mobilens, or was changed.
+        DataError: The data cannot be used, or has classes that a model does not know.
         UsageError: Nothing to measure, or a number below 1.
         MobilensError: A measurement ended early, for want of memory perhaps.
     """
     from mobilens.runtime.benchmark import benchmark as measure
 
-    return measure(
-        list(dict.fromkeys(_names(files))),
+    names = list(dict.fromkeys(_names(files)))
+    answers = (
+        {} if data is None else {name: evaluate(name, data, observer=observer) for name in names}
+    )
+    report = measure(
+        names,
         threads=threads,
         batches=batches,
         rounds=rounds,
+        peaks=True,
         observer=observer,
     )
+    return _with_accuracy(report, answers)
 
 
 def check(
@@ -332,6 +342,20 @@ def _run(settings: TrainSettings, folder: Path, observer: Observer) -> Delivered
     delivered = train_and_deliver(settings, folder, observer)
     assert delivered is not None  # one process trains from Python
     return delivered
+
+
+def _with_accuracy(report: BenchmarkReport, answers: Mapping[str, Evaluation]) -> BenchmarkReport:
+    """Put what each file reached beside its times."""
+    if not answers:
+        return report
+    first = next(iter(answers.values()))
+    return replace(
+        report,
+        measurements=tuple(
+            replace(one, accuracy=answers[one.path].scores.main) for one in report.measurements
+        ),
+        data=MeasuredOn(dataset_name(first.dataset), first.dataset.fingerprint(), first.num_images),
+    )
 
 
 def _names(given: Source) -> tuple[str, ...]:

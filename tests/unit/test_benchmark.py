@@ -1,16 +1,20 @@
 """Measurements of model files: turns, figures, and what a process says of itself."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from mobilens.errors import BundleError, MobilensError
 from mobilens.runtime import benchmark as module
-from mobilens.runtime import device
-from mobilens.runtime.benchmark import Configuration, benchmark
+from mobilens.runtime import device, peak
+from mobilens.runtime.benchmark import Configuration, Probe, benchmark
 from mobilens.runtime.benchmark_worker import LEAST_RUNS, Sample, measure
+from mobilens.runtime.bundle import read_manifest
+from mobilens.runtime.peak import PRECISIONS
 
 
 @pytest.fixture
@@ -18,8 +22,10 @@ def turns(monkeypatch: pytest.MonkeyPatch) -> list[Configuration]:
     """Record the turns instead of taking them."""
     taken: list[Configuration] = []
 
-    def take(turn: Configuration, seconds: float) -> Sample:
+    def take(turn: Configuration, seconds: float) -> Sample | dict[str, float]:
         taken.append(turn)
+        if isinstance(turn, Probe):
+            return {"slow": 1e9, "quick": 4e9 * len(taken)}
         slow = len(taken) * turn.batch / 1000
         return Sample([slow, slow], f"{turn.engine} {seconds:g}", 50, 50 + len(taken))
 
@@ -63,6 +69,48 @@ def test_a_system_that_does_not_tell_its_memory_gets_none(
 def test_an_observer_sees_every_turn(toy: Path, turns: list[Configuration], watcher) -> None:
     benchmark([toy], threads=(1, 2), rounds=2, observer=watcher)
     assert watcher.seen == turns
+
+
+def test_the_peak_is_measured_in_the_same_rounds(toy: Path, turns: list[Configuration]) -> None:
+    report = benchmark([toy], threads=(1, 2), batches=(3,), rounds=3, peaks=True)
+    assert len(turns) == 12
+    assert [turns.count(Probe("float32", count)) for count in (1, 2)] == [3, 3]
+    first, second = report.peaks
+    assert (first.probe, first.threads, second.threads) == ("quick", 1, 2)
+    one = report.measurements[0]
+    assert one.macs == read_manifest(toy).cost.macs
+    done = 2 * 3 * one.macs / (one.p50_ms / 1e3)
+    assert one.peak_share == pytest.approx(done / first.operations_per_second)
+
+
+def test_int8_is_compared_with_the_peak_in_int8(
+    toy: Path, turns: list[Configuration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = module._subject(toy, None)
+    monkeypatch.setattr(module, "_subject", lambda *_: replace(subject, precision="int8"))
+    (peak,) = benchmark([toy], rounds=1, peaks=True).peaks
+    assert peak.precision == "int8"
+    assert Probe("int8", 1) in turns
+    # What nothing is known of gets no share.
+    monkeypatch.setattr(module, "_subject", lambda *_: replace(subject, precision=""))
+    report = benchmark([toy], rounds=1, peaks=True)
+    assert report.peaks == ()
+    assert report.measurements[0].peak_share is None
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_probes_multiply(precision: str) -> None:
+    rates = peak.measure(precision, threads=1, seconds=0)
+    assert len(rates) >= 2
+    assert min(rates.values()) > 1e8
+
+
+def test_a_probe_computes_a_product() -> None:
+    stream = np.random.default_rng(0)
+    left, right = stream.integers(-9, 9, (2, 4, 4)).astype(np.int8)
+    session = onnxruntime.InferenceSession(peak.onnx_product("MatMulInteger", left, right))
+    (found,) = session.run(None, {"left": left})
+    assert np.array_equal(found, left.astype(int) @ right.astype(int))
 
 
 def test_a_process_measures_itself(toy: Path) -> None:

@@ -122,10 +122,30 @@ def parse(data: bytes) -> OnnxFile:
     return OnnxFile(data, tuple(tensors.values()), tuple(notes))
 
 
+def encode_varint(value: int) -> bytes:
+    """Encode a number of 0 or more in seven bits a byte."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def encode_number(number: int, value: int) -> bytes:
+    """Encode a field that holds a number."""
+    return encode_varint(number << 3 | VARINT) + encode_varint(value)
+
+
+def encode_bytes(number: int, payload: bytes) -> bytes:
+    """Encode a field that holds a text, bytes or a message."""
+    return encode_varint(number << 3 | BYTES) + encode_varint(len(payload)) + payload
+
+
 def encode_note(key: bytes, value: bytes) -> bytes:
     """Encode an entry of ``metadata_props``, ready to stand in a file."""
-    entry = _encode_bytes(NOTE_KEY, key) + _encode_bytes(NOTE_VALUE, value)
-    return _encode_bytes(MODEL_METADATA, entry)
+    entry = encode_bytes(NOTE_KEY, key) + encode_bytes(NOTE_VALUE, value)
+    return encode_bytes(MODEL_METADATA, entry)
 
 
 def _note(data: bytes, field: Field) -> Note:
@@ -217,19 +237,6 @@ def _text(data: bytes, field: Field) -> str:
         return data[field.payload : field.end].decode()
     except UnicodeDecodeError:
         raise _malformed("a name that is not UTF-8", field.start) from None
-
-
-def _encode_varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _encode_bytes(number: int, payload: bytes) -> bytes:
-    return _encode_varint(number << 3 | BYTES) + _encode_varint(len(payload)) + payload
 
 
 def _malformed(what: str, offset: int) -> BundleError:
