@@ -22,7 +22,7 @@ from mobilens.evaluation import Evaluation, dataset_name, label_suspects
 from mobilens.evaluation import evaluate as evaluate_predictor
 from mobilens.extras import require_train_extra
 from mobilens.model import Model, open_predictor
-from mobilens.observer import SILENT, Observer
+from mobilens.observer import SILENT, Observer, SayOnce
 from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.manifest import MeasuredOn
 from mobilens.runtime.verify import VerificationReport, verify_bundle
@@ -292,9 +292,10 @@ def benchmark(
     from mobilens.runtime.benchmark import benchmark as measure
 
     names = list(dict.fromkeys(_names(files)))
-    answers = (
-        {} if data is None else {name: evaluate(name, data, observer=observer) for name in names}
-    )
+    answers: dict[str, Evaluation] = {}
+    if data is not None:
+        once = SayOnce(observer)
+        answers = {name: evaluate(name, data, observer=once) for name in names}
     report = measure(
         names,
         threads=threads,

@@ -1,8 +1,10 @@
 """``mobilens benchmark`` as a person and a program run it."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -89,3 +91,25 @@ def test_another_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
     other.write_bytes(b"")
     assert main(["benchmark", str(other)]) == 1
     assert "other.onnx has 0 bytes" in capsys.readouterr().err
+
+
+def test_the_picture_is_written(
+    toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "front.svg"
+    options = ["--rounds", "1", "--threads", "1,2", "--plot", str(picture)]
+    assert main(["benchmark", str(toy), *options]) == 0
+    words = ElementTree.parse(picture).getroot().attrib["aria-label"]
+    assert words.startswith("Size against latency on")
+    assert re.search(r"toy\.onnx [12]t", words)
+    assert f"picture: {picture}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["front.png", "absent/front.svg", ""])
+def test_a_picture_that_cannot_be_written_is_refused_first(
+    name: str, toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["benchmark", str(toy), "--plot", name and str(tmp_path / name)])
+    assert caught.value.code == 2
+    assert "no .svg file in a folder" in (err := capsys.readouterr().err) or "empty" in err

@@ -133,7 +133,7 @@ def test_predict_answers_with_the_plain_install(toy: Path, photos: Path):
     [
         (["verify", "MODEL"], "proved"),
         (["evaluate", "MODEL", "PHOTOS"], "100.0"),
-        (["benchmark", "MODEL", "--rounds", "1"], "p50 ms"),
+        (["benchmark", "MODEL", "--rounds", "1", "--plot", "MODEL.svg"], "p50 ms"),
         (["check", "PHOTOS/val", "--model", "MODEL"], "red"),
         (["info", "mobilenet_v3_small"], "2,542,856"),
     ],

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mobilens.cli.arguments import positive_int, positive_ints
-from mobilens.cli.terminal import print_json
+from mobilens.cli.arguments import named_path, positive_int, positive_ints
+from mobilens.cli.terminal import print_json, say
 from mobilens.observer import TerminalObserver
+
+if TYPE_CHECKING:
+    from mobilens.runtime.measurement import BenchmarkReport, Measurement
+
+# As many as fit beside the figures in the picture's key.
+NAME_LETTERS = 28
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DATA",
         help="validation data: each file's accuracy is measured on it",
     )
+    parser.add_argument(
+        "--plot",
+        type=svg_path,
+        metavar="FILE.svg",
+        help="draw accuracy (size, without --data) against latency, with the Pareto front",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -49,8 +64,63 @@ def run(args: argparse.Namespace) -> int:
         data=args.data,
         observer=TerminalObserver(),
     )
+    if args.plot:
+        _plot(args.plot, report)
     if args.json:
         print_json(report.to_json())
     else:
         print(report_text(report))
     return 0
+
+
+def svg_path(text: str) -> Path:
+    """Read the name of a picture that can be written.
+
+    Raises:
+        ArgumentTypeError: It is no .svg file, or lies in no folder.
+    """
+    path = named_path(text)
+    if path.suffix.lower() != ".svg" or path.is_dir() or not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is no .svg file in a folder that exists")
+    return path
+
+
+def _plot(path: Path, report: BenchmarkReport) -> None:
+    """Draw every file whose accuracy was measured, or, where none was, all by size."""
+    from mobilens.atomic import written
+    from mobilens.cli.benchmark_text import short_names
+    from mobilens.report.tradeoff import Panel, Point, tradeoff
+
+    machines = [one for one in report.machines() if one.measurements]
+    accuracy = any(each.accuracy for one in machines for each in one.measurements)
+    panels = []
+    for machine in machines:
+        shown = [one for one in machine.measurements if one.accuracy or not accuracy]
+        if not shown:
+            continue
+        names = short_names(list(dict.fromkeys(one.path for one in shown)), NAME_LETTERS)
+        points = [
+            Point(
+                name=names[one.path] + _circumstances(one, shown),
+                kind=one.engine,
+                ms=one.p50_ms / one.batch,
+                value=one.accuracy.value if one.accuracy else one.size_bytes / 1e6,
+                interval=(one.accuracy.low, one.accuracy.high) if one.accuracy else None,
+            )
+            for one in shown
+        ]
+        panels.append(Panel(f"{machine.device.cpu}, {machine.device.cores} cores", points))
+    with written(path) as temporary:
+        temporary.write_text(tradeoff(panels, accuracy=accuracy), encoding="utf-8")
+    say(f"picture: {path}")
+
+
+def _circumstances(one: Measurement, each: Sequence[Measurement]) -> str:
+    """What tells a measurement from others of its file."""
+    differ = {(other.threads, other.batch) for other in each}
+    words = []
+    if len({threads for threads, _ in differ}) > 1:
+        words.append(f"{one.threads}t")
+    if len({batch for _, batch in differ}) > 1:
+        words.append(f"batch {one.batch}")
+    return f" {', '.join(words)}" if words else ""
