@@ -27,6 +27,7 @@ from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.manifest import MeasuredOn
 from mobilens.runtime.verify import VerificationReport, verify_bundle
 from mobilens.spec.model import WidthRule
+from mobilens.vision.predictor import Predictor
 
 if TYPE_CHECKING:
     from mobilens.deliver import Delivered
@@ -181,12 +182,9 @@ def evaluate(
         DataError: The data cannot be used, or has classes that the model does not know.
     """
     predictor = open_predictor(model, threads)
-    dataset = load_split(data, split, predictor.task.class_names)
-    if dataset.split == "all" and split == "val":
-        dataset = _not_learnt(data, dataset, predictor.data_fingerprint, observer)
     return evaluate_predictor(
         predictor,
-        dataset,
+        _part(data, split, predictor, observer),
         batch_size=batch_size,
         threads=threads,
         observer=observer,
@@ -265,33 +263,41 @@ def verify(path: str | Path) -> VerificationReport:
 
 
 def benchmark(
-    files: str | Path | Sequence[str | Path],
+    files: str | Path | Sequence[str | Path] = (),
     *,
     threads: Sequence[int] = (1,),
     batches: Sequence[int] = (1,),
     rounds: int = 5,
     data: Source | None = None,
+    imports: Sequence[str | Path] = (),
     observer: Observer = SILENT,
 ) -> BenchmarkReport:
     """Measure latency, throughput, memory, size and accuracy of model files, side by side.
 
     Args:
-        files: One model file or several; one named twice is measured once.
+        files: One model file or several; one named twice is measured once. None where results
+            are imported alone.
         threads: Threads for one answer, 1 or more each.
         batches: Images in one run, 1 or more each.
         rounds: Fresh processes for each file, number of threads and batch; they take turns.
         data: Validation data that each file's accuracy is measured on, as ``evaluate`` does.
+        imports: Results of other machines: ``result.json`` of a device kit, to stand beside these.
         observer: Is told of progress.
 
     Raises:
         BundleError: A file is no model file of mobilens, or was changed.
-        DataError: The data cannot be used, or has classes that a model does not know.
+        DataError: The data cannot be used, or has classes that a model does not know; a result of
+            another machine cannot be read.
         UsageError: Nothing to measure, or a number below 1.
         MobilensError: A measurement ended early, for want of memory perhaps.
     """
     from mobilens.runtime.benchmark import benchmark as measure
+    from mobilens.runtime.measurement import read_report
 
+    others = [one for path in imports for one in read_report(Path(path)).machines()]
     names = list(dict.fromkeys(_names(files)))
+    if others and not names:
+        return replace(others[0], imported=tuple(others[1:]))
     answers: dict[str, Evaluation] = {}
     if data is not None:
         once = SayOnce(observer)
@@ -304,7 +310,55 @@ def benchmark(
         peaks=True,
         observer=observer,
     )
-    return _with_accuracy(report, answers)
+    return replace(_with_accuracy(report, answers), imported=tuple(others))
+
+
+def write_device_kit(
+    folder: str | Path,
+    files: str | Path | Sequence[str | Path],
+    *,
+    threads: Sequence[int] = (1,),
+    batches: Sequence[int] = (1,),
+    rounds: int = 5,
+    data: Source | None = None,
+    observer: Observer = SILENT,
+) -> Path:
+    """Write a folder that measures model files on the machine that it is copied to.
+
+    Args:
+        folder: Where to; it must not exist, or be empty.
+        files: One model file or several.
+        threads: Threads for one answer, 1 or more each.
+        batches: Images in one run, 1 or more each.
+        rounds: Fresh processes for each file, number of threads and batch.
+        data: Validation data for accuracy there; at most 500 photos go with the files.
+        observer: Is told what a person should know.
+
+    Returns:
+        The folder; its README.txt says what to do with it.
+
+    Raises:
+        BundleError: A file is no model file of mobilens, or was changed.
+        DataError: The data cannot be used, or has classes that a model does not know.
+        UsageError: The folder holds something, or no file was given.
+    """
+    from mobilens.device_kit.write import write_kit
+    from mobilens.runtime.predictor import load_predictor
+
+    names = list(dict.fromkeys(_names(files)))
+    datasets: list[Dataset] = []
+    if data is not None:
+        once = SayOnce(observer)
+        datasets = [_part(data, "val", load_predictor(name), once) for name in names]
+    return write_kit(
+        Path(folder),
+        names,
+        threads=threads,
+        batches=batches,
+        rounds=rounds,
+        datasets=datasets,
+        observer=observer,
+    )
 
 
 def check(
@@ -439,6 +493,14 @@ def _own_source(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
         if settings.source == source:
             return settings.located().source
     return source
+
+
+def _part(data: Source, split: str, predictor: Predictor, observer: Observer) -> Dataset:
+    """The part that a model is measured on, which leaves out what it has learnt."""
+    dataset = load_split(data, split, predictor.task.class_names)
+    if dataset.split == "all" and split == "val":
+        return _not_learnt(data, dataset, predictor.data_fingerprint, observer)
+    return dataset
 
 
 def _not_learnt(

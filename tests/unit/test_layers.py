@@ -30,6 +30,7 @@ UPPER_HALF = (
     "cores",
     "data",
     "demo",
+    "device_kit",
     "errors",
     "evaluation",
     "extras",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mobilens.cli.arguments import named_path, positive_int, positive_ints
 from mobilens.cli.terminal import print_json, say
+from mobilens.errors import UsageError
 from mobilens.observer import TerminalObserver
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ NAME_LETTERS = 28
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="model files that mobilens export wrote"
+        "files", nargs="*", metavar="FILE", help="model files that mobilens export wrote"
     )
     parser.add_argument(
         "--threads", type=positive_ints, default="1", metavar="N,N", help="threads for one answer"
@@ -48,6 +49,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.svg",
         help="draw accuracy (size, without --data) against latency, with the Pareto front",
     )
+    parser.add_argument(
+        "--device-kit",
+        type=named_path,
+        metavar="DIR",
+        help="measure nothing: write a folder to copy to another machine and run there",
+    )
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        type=named_path,
+        metavar="RESULT.json",
+        help="show what a device kit brought back beside what is measured here; repeatable",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -56,12 +72,15 @@ def run(args: argparse.Namespace) -> int:
     from mobilens.api import benchmark
     from mobilens.cli.benchmark_text import report_text
 
+    if args.device_kit:
+        return _write_kit(args)
     report = benchmark(
         args.files,
         threads=args.threads,
         batches=args.batch,
         rounds=args.rounds,
         data=args.data,
+        imports=args.imports,
         observer=TerminalObserver(),
     )
     if args.plot:
@@ -70,6 +89,29 @@ def run(args: argparse.Namespace) -> int:
         print_json(report.to_json())
     else:
         print(report_text(report))
+    return 0
+
+
+def _write_kit(args: argparse.Namespace) -> int:
+    from mobilens.api import write_device_kit
+
+    if args.imports or args.plot:
+        raise UsageError(
+            "--device-kit measures nothing here", expected="no --import and no --plot beside it"
+        )
+    folder = write_device_kit(
+        args.device_kit,
+        args.files,
+        threads=args.threads,
+        batches=args.batch,
+        rounds=args.rounds,
+        data=args.data,
+        observer=TerminalObserver(),
+    )
+    if args.json:
+        print_json({"device_kit": str(folder)})
+    else:
+        print(f"{folder}: copy it to the machine and run there: python3 run.py")
     return 0
 
 

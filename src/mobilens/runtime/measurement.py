@@ -20,6 +20,12 @@ MAX_FILE_BYTES = 16 * 1024 * 1024
 EXPECTED = "JSON of mobilens benchmark: result.json of a device kit, or what --json printed"
 
 
+def _require_plain(*texts: str) -> None:
+    for text in texts:
+        if not codec.is_plain(text):
+            raise SpecError(f"a name holds control characters: {text!a}")
+
+
 @dataclass(frozen=True)
 class Measurement:
     """What was found for one configuration, over all rounds.
@@ -73,15 +79,13 @@ class Measurement:
     def __post_init__(self) -> None:
         counts = (self.threads, self.batch, self.size_bytes, self.runs)
         times = (self.p50_ms, self.p95_ms, self.images_per_second, *self.ratios.values())
-        if min(*counts, *times) <= 0 or not all(map(math.isfinite, times)):
+        if not (min(counts) > 0 and all(0 < time < math.inf for time in times)):
             raise SpecError(f"a figure of {self.path!a} is not above 0")
-        if self.accuracy is not None and not 0 <= self.accuracy.value <= 1:
-            raise SpecError(
-                f"accuracy of {self.path!a} is {self.accuracy.value}", expected="0 to 1"
-            )
-        for text in (self.path, self.engine, self.engine_version, self.model, self.precision):
-            if not codec.is_plain(text):
-                raise SpecError(f"a name holds control characters: {text!a}")
+        found = self.accuracy
+        if found is not None and not 0 <= found.low <= found.value <= found.high <= 1:
+            raise SpecError(f"the accuracy of {self.path!a} is not within its interval")
+        _require_plain(self.path, self.engine, self.engine_version, self.model, self.precision)
+        _require_plain(self.library, *self.ratios)
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,11 @@ class Peak:
     operations_per_second: float
     probe: str
 
+    def __post_init__(self) -> None:
+        if not (self.operations_per_second > 0 and math.isfinite(self.operations_per_second)):
+            raise SpecError(f"a peak of {self.operations_per_second} is not above 0")
+        _require_plain(self.precision, self.probe)
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -112,6 +121,9 @@ class LeftOut:
 
     what: str
     reason: str
+
+    def __post_init__(self) -> None:
+        _require_plain(self.what, self.reason)
 
 
 @dataclass(frozen=True)
@@ -137,6 +149,11 @@ class BenchmarkReport:
     left_out: tuple[LeftOut, ...] = ()
     imported: tuple[BenchmarkReport, ...] = ()
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise SpecError(f"rounds is {self.rounds}", expected="1 or more")
+        _require_plain(self.device.cpu, self.device.system)
 
     def to_json(self) -> dict[str, Any]:
         """Give it as JSON values."""
