@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from mobilens.deliver import Delivered
     from mobilens.exporting.bundle import Exported
     from mobilens.nn.checkpoint import Checkpoint
-    from mobilens.runtime.measurement import BenchmarkReport
+    from mobilens.runtime.benchmark import Rival
+    from mobilens.runtime.measurement import BenchmarkReport, LeftOut
+    from mobilens.runtime.operators import OperatorReport
     from mobilens.training.recipe import Recipe
     from mobilens.training.settings import TrainSettings
 
@@ -269,6 +272,7 @@ def benchmark(
     batches: Sequence[int] = (1,),
     rounds: int = 5,
     data: Source | None = None,
+    against: Sequence[str] = (),
     imports: Sequence[str | Path] = (),
     observer: Observer = SILENT,
 ) -> BenchmarkReport:
@@ -276,19 +280,23 @@ def benchmark(
 
     Args:
         files: One model file or several; one named twice is measured once. None where results
-            are imported alone.
+            are imported alone. A file of another tool, without a manifest, is measured on random
+            values of the types that it reads.
         threads: Threads for one answer, 1 or more each.
         batches: Images in one run, 1 or more each.
         rounds: Fresh processes for each file, number of threads and batch; they take turns.
         data: Validation data that each file's accuracy is measured on, as ``evaluate`` does.
+        against: ``"torchvision"``, ``"timm"``: their nets of the same architecture, exported in
+            the plain way, take their turns too; needs the [peers] extra.
         imports: Results of other machines: ``result.json`` of a device kit, to stand beside these.
         observer: Is told of progress.
 
     Raises:
-        BundleError: A file is no model file of mobilens, or was changed.
+        BundleError: A file is no model file, or one of mobilens that was changed.
         DataError: The data cannot be used, or has classes that a model does not know; a result of
             another machine cannot be read.
-        UsageError: Nothing to measure, or a number below 1.
+        MissingExtraError: A library to measure against is not installed.
+        UsageError: Nothing to measure, or a number that does not do.
         MobilensError: A measurement ended early, for want of memory perhaps.
     """
     from mobilens.runtime.benchmark import benchmark as measure
@@ -298,19 +306,51 @@ def benchmark(
     names = list(dict.fromkeys(_names(files)))
     if others and not names:
         return replace(others[0], imported=tuple(others[1:]))
-    answers: dict[str, Evaluation] = {}
-    if data is not None:
-        once = SayOnce(observer)
-        answers = {name: evaluate(name, data, observer=once) for name in names}
-    report = measure(
-        names,
-        threads=threads,
-        batches=batches,
-        rounds=rounds,
-        peaks=True,
-        observer=observer,
-    )
-    return replace(_with_accuracy(report, answers), imported=tuple(others))
+    if against and 1 not in batches:
+        raise UsageError(
+            "a comparison is of one image at a time", expected="a batch of 1 among them"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        rivals, left_out = _rivals(names, against, Path(folder), observer)
+        answers = {} if data is None else _answers(names, data, observer)
+        report = measure(
+            names,
+            threads=threads,
+            batches=batches,
+            rounds=rounds,
+            peaks=True,
+            rivals=rivals,
+            observer=observer,
+        )
+    report = replace(report, left_out=tuple(left_out), imported=tuple(others))
+    return _with_accuracy(report, answers)
+
+
+def operators(
+    files: str | Path | Sequence[str | Path],
+    *,
+    threads: int = 1,
+    observer: Observer = SILENT,
+) -> list[OperatorReport]:
+    """Tell which operators each file's runtime ran, in what precision, and their share of time.
+
+    Args:
+        files: One model file or several.
+        threads: Threads for one answer, 1 or more.
+        observer: Is told of progress.
+
+    Raises:
+        BundleError: A file is no model file of mobilens, or was changed.
+        UsageError: No file was given, or its runtime does not tell.
+        MissingExtraError: A runtime is not installed.
+        MobilensError: A file did not run.
+    """
+    from mobilens.runtime.operators import operators as profile
+
+    names = list(dict.fromkeys(_names(files)))
+    if not names:
+        raise UsageError("no model file was given", expected="one or more")
+    return [profile(name, threads) for name in observer.progress(names, len(names), "operators")]
 
 
 def write_device_kit(
@@ -399,15 +439,41 @@ def _run(settings: TrainSettings, folder: Path, observer: Observer) -> Delivered
     return delivered
 
 
+def _rivals(
+    files: Sequence[str], libraries: Sequence[str], folder: Path, observer: Observer
+) -> tuple[list[Rival], list[LeftOut]]:
+    if not libraries:
+        return [], []
+    require_train_extra("a comparison")
+    from mobilens.exporting.peers import rivals_of
+
+    return rivals_of(files, libraries, folder, observer)
+
+
+def _answers(files: Sequence[str], data: Source, observer: Observer) -> dict[str, Evaluation]:
+    """Measure each file that says how its pixels are prepared."""
+    from mobilens.runtime.foreign import is_foreign
+
+    once = SayOnce(observer)
+    answers = {}
+    for file in files:
+        if is_foreign(file):
+            observer.say(f"{file} has no manifest that says what it reads: no accuracy")
+        else:
+            answers[file] = evaluate(file, data, observer=once)
+    return answers
+
+
 def _with_accuracy(report: BenchmarkReport, answers: Mapping[str, Evaluation]) -> BenchmarkReport:
     """Put what each file reached beside its times."""
     if not answers:
         return report
     first = next(iter(answers.values()))
+    main = {file: answer.scores.main for file, answer in answers.items()}
     return replace(
         report,
         measurements=tuple(
-            replace(one, accuracy=answers[one.path].scores.main) for one in report.measurements
+            replace(one, accuracy=main.get(one.path)) for one in report.measurements
         ),
         data=MeasuredOn(dataset_name(first.dataset), first.dataset.fingerprint(), first.num_images),
     )

@@ -22,7 +22,7 @@ NAME_LETTERS = 28
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "files", nargs="*", metavar="FILE", help="model files that mobilens export wrote"
+        "files", nargs="*", metavar="FILE", help="model files, of mobilens export or of other tools"
     )
     parser.add_argument(
         "--threads", type=positive_ints, default="1", metavar="N,N", help="threads for one answer"
@@ -44,10 +44,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="validation data: each file's accuracy is measured on it",
     )
     parser.add_argument(
+        "--against",
+        type=_words,
+        default=(),
+        metavar="LIBRARY,..",
+        help="torchvision, timm: measure their nets too, exported in the plain way, and show how "
+        "long each file takes beside them (needs mobilens[peers])",
+    )
+    parser.add_argument(
         "--plot",
         type=svg_path,
         metavar="FILE.svg",
         help="draw accuracy (size, without --data) against latency, with the Pareto front",
+    )
+    parser.add_argument(
+        "--operators",
+        action="store_true",
+        help="measure nothing else: list what each runtime makes of its file: operators, their "
+        "precision, what ran them, and their share of the time",
     )
     parser.add_argument(
         "--device-kit",
@@ -74,12 +88,15 @@ def run(args: argparse.Namespace) -> int:
 
     if args.device_kit:
         return _write_kit(args)
+    if args.operators:
+        return _list_operators(args)
     report = benchmark(
         args.files,
         threads=args.threads,
         batches=args.batch,
         rounds=args.rounds,
         data=args.data,
+        against=args.against,
         imports=args.imports,
         observer=TerminalObserver(),
     )
@@ -92,13 +109,37 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+
+
+def _require_alone(args: argparse.Namespace, option: str) -> None:
+    others = {"--import": args.imports, "--plot": args.plot, "--against": args.against}
+    both = args.device_kit is not None and args.operators
+    given = [name for name, value in others.items() if value] + ["--operators"] * both
+    if given:
+        raise UsageError(f"{option} with {' and '.join(given)}", expected="one or the other")
+
+
+def _list_operators(args: argparse.Namespace) -> int:
+    from mobilens.api import operators
+    from mobilens.cli.benchmark_text import operators_text
+
+    _require_alone(args, "--operators")
+    if args.data or len(args.threads) > 1:
+        raise UsageError("--operators takes no --data, and one number of threads")
+    found = operators(args.files, threads=args.threads[0], observer=TerminalObserver())
+    if args.json:
+        print_json({"operators": [one.to_json() for one in found]})
+    else:
+        print("\n\n".join(map(operators_text, found)))
+    return 0
+
+
 def _write_kit(args: argparse.Namespace) -> int:
     from mobilens.api import write_device_kit
 
-    if args.imports or args.plot:
-        raise UsageError(
-            "--device-kit measures nothing here", expected="no --import and no --plot beside it"
-        )
+    _require_alone(args, "--device-kit")
     folder = write_device_kit(
         args.device_kit,
         args.files,

@@ -11,9 +11,11 @@ from mobilens.cli.terminal import table
 
 if TYPE_CHECKING:
     from mobilens.runtime.measurement import BenchmarkReport, Measurement
+    from mobilens.runtime.operators import OperatorReport
 
 WIDTH = 100
 LEAST_NAME = 20
+FEW_PLACES = 3
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,52 @@ def report_text(report: BenchmarkReport) -> str:
     machines = [one for one in report.machines() if one.measurements or one.left_out]
     parts = [_machine(one) for one in machines]
     return "\n\n".join([*parts, _meaning(machines)])
+
+
+def operators_text(report: OperatorReport) -> str:
+    """Write the operators of a file, and what they add up to by precision and by place."""
+    timed = any(group.ms is not None for group in report.groups)
+    rows = [
+        (
+            group.kind,
+            group.precision or "not told",
+            group.where,
+            group.count,
+            *(() if group.ms is None else (f"{group.ms:.3f}", f"{100 * (group.share or 0):.1f} %")),
+        )
+        for group in report.groups
+    ]
+    header = ("operator", "computes in", "run by", "count", *(("ms", "share") if timed else ()))
+    lines = [
+        f"{report.path} on {report.engine}, {_threads(report.threads)}, written as "
+        f"{report.precision}",
+        "",
+        table(header, rows),
+        "",
+        _sums(report),
+    ]
+    return "\n".join(lines + ([report.note] if report.note else []))
+
+
+def _sums(report: OperatorReport) -> str:
+    """How much of the time, or of the operators, is in which precision and place."""
+    timed = any(group.share is not None for group in report.groups)
+    precisions: dict[str, float] = {}
+    places: dict[str, float] = {}
+    for group in report.groups:
+        part = float(group.count) if group.share is None else group.share
+        for sums, name in ((precisions, group.precision or "not told"), (places, group.where)):
+            sums[name] = sums.get(name, 0.0) + part
+    # Kernels by name are too many to say.
+    shown = [precisions, places] if len(places) <= FEW_PLACES else [precisions]
+    words = [
+        ", ".join(
+            f"{name} {100 * part:.1f} %" if timed else f"{name} {part:g}"
+            for name, part in sorted(sums.items(), key=lambda item: -item[1])
+        )
+        for sums in shown
+    ]
+    return ("of the time: " if timed else "operators: ") + "; ".join(words)
 
 
 def short_names(paths: Sequence[str], width: int) -> dict[str, str]:
@@ -70,6 +118,11 @@ def _machine(report: BenchmarkReport) -> str:
         f"peak in {peak.precision}, {_threads(peak.threads)}: "
         f"{peak.operations_per_second / 1e9:,.0f} G operations/s ({peak.probe})"
         for peak in report.peaks
+    ]
+    foreign = dict.fromkeys(one.path for one in each if not (one.model or one.library))
+    about += [
+        f"{path}: no manifest; measured on random values of the types that it reads"
+        for path in foreign
     ]
     shown = [_fitting(report)] if each else []
     left = [f"not measured: {one.what}: {one.reason}" for one in report.left_out]

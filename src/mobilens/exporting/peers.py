@@ -9,7 +9,7 @@ import contextlib
 import importlib
 import importlib.util
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from mobilens.errors import ExportError, MissingExtraError, SpecError, UnknownNameError
+from mobilens.observer import SILENT, Observer
 from mobilens.quiet import quiet
+from mobilens.runtime.benchmark import Rival
+from mobilens.runtime.bundle import read_bundle
+from mobilens.runtime.foreign import is_foreign
+from mobilens.runtime.formats import FORMATS
+from mobilens.runtime.measurement import LeftOut
 from mobilens.spec.model import ModelSpec
 from mobilens.spec.zoo import build_spec
 
@@ -71,6 +77,50 @@ def require_library(name: str) -> None:
             raise MissingExtraError.needed_for(
                 f"a comparison with {name}", "peers", module
             ) from None
+
+
+def rivals_of(
+    files: Sequence[str], libraries: Sequence[str], folder: Path, observer: Observer = SILENT
+) -> tuple[list[Rival], list[LeftOut]]:
+    """Write each library's net for every model and engine among files.
+
+    Args:
+        files: Model files; those without a manifest have no rivals.
+        libraries: Names of libraries.
+        folder: Where to; it exists.
+        observer: Is told of progress.
+
+    Returns:
+        The rivals, and what none could be made for.
+
+    Raises:
+        BundleError: A file is no model file.
+        UnknownNameError: No such library.
+        MissingExtraError: A library is not installed.
+    """
+    for library in libraries:
+        require_library(library)
+    groups: dict[tuple[ModelSpec, str], list[str]] = {}
+    for file in files:
+        if not is_foreign(file):
+            bundle = read_bundle(file)
+            key = bundle.manifest.model_spec(), FORMATS[bundle.format].engine
+            groups.setdefault(key, []).append(file)
+    wanted = [(*key, library) for key in groups for library in libraries]
+    rivals, left_out = [], []
+    label = "plain exports of " + " and ".join(libraries)
+    for index, (spec, engine, library) in enumerate(observer.progress(wanted, len(wanted), label)):
+        place = folder / str(index)
+        place.mkdir()
+        try:
+            peer = peer_of(spec, library)
+            path = export_plain(peer, engine, place)
+        except ExportError as error:
+            left_out.append(LeftOut(f"{library}'s {spec.name} on {engine}", error.given))
+            continue
+        name = f"{library} {peer.name}{path.suffix}"
+        rivals.append(Rival(str(path), engine, library, name, tuple(groups[spec, engine])))
+    return rivals, list(dict.fromkeys(left_out))
 
 
 def peer_of(spec: ModelSpec, library: str) -> Peer:

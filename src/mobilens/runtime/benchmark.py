@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,34 @@ import numpy as np
 from mobilens.errors import MobilensError, UsageError
 from mobilens.observer import SILENT, Observer
 from mobilens.runtime.benchmark_worker import Sample
-from mobilens.runtime.bundle import read_bundle
+from mobilens.runtime.bundle import read_bundle, read_parts
 from mobilens.runtime.device import this_device
 from mobilens.runtime.engines import engine_type
+from mobilens.runtime.foreign import is_foreign
 from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.measurement import BenchmarkReport, Measurement, Peak
 from mobilens.runtime.peak import PRECISIONS, THREAD_VARIABLES
 
 SECONDS_A_ROUND = 0.5
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A library's own net in a file, to be measured against files of ours; one image at a time.
+
+    Attributes:
+        path: Its file.
+        engine: Name of the engine that runs it.
+        library: Name of the library.
+        name: What it is called in the report.
+        of: The files that it is measured against.
+    """
+
+    path: str
+    engine: str
+    library: str
+    name: str
+    of: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -38,9 +58,10 @@ class Subject:
         path: Model file.
         engine: Name of the engine that runs it.
         size_bytes: Size of the file, and of what belongs to it.
-        model: Name of the architecture.
-        precision: What it computes in.
-        macs: Multiply-accumulate operations for one image.
+        model: Name of the architecture; empty for a file without a manifest.
+        precision: What it computes in; likewise.
+        macs: Multiply-accumulate operations for one image; None likewise.
+        rival: What it is the rival of, where it is one.
     """
 
     path: str
@@ -49,6 +70,7 @@ class Subject:
     model: str = ""
     precision: str = ""
     macs: int | None = None
+    rival: Rival | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +115,7 @@ def benchmark(
     engine: str | None = None,
     seconds: float = SECONDS_A_ROUND,
     peaks: bool = False,
+    rivals: Sequence[Rival] = (),
     observer: Observer = SILENT,
     label: str = "benchmark",
 ) -> BenchmarkReport:
@@ -106,12 +129,13 @@ def benchmark(
         engine: Name of the engine; for each file the one of its format by default.
         seconds: Time that each process measures for.
         peaks: Whether the machine's own peak is measured too, in the same rounds.
+        rivals: What files are measured against, in the same rounds.
         observer: Is told of progress.
         label: What the progress is called.
 
     Raises:
-        BundleError: A file is no model file of mobilens, or was changed.
-        UsageError: Nothing to measure, or a number below 1.
+        BundleError: A file is no model file, or one of mobilens that was changed.
+        UsageError: Nothing to measure, a number below 1, or a batch that a file does not take.
         MobilensError: A measurement ended early, for want of memory perhaps.
     """
     for name, numbers in (("threads", threads), ("batches", batches), ("rounds", (rounds,))):
@@ -121,11 +145,12 @@ def benchmark(
     if not paths:
         raise UsageError("no model file was given", expected="one or more")
     subjects = [_subject(path, engine) for path in paths]
+    subjects += [replace(_subject(one.path, one.engine), rival=one) for one in rivals]
     configurations = {
         Configuration(subject.path, subject.engine, count, batch): subject
         for subject in subjects
         for count in threads
-        for batch in batches
+        for batch in ((1,) if subject.rival else batches)
     }
     kinds = [kind for kind in PRECISIONS if kind in {each.precision for each in subjects}]
     probes = [Probe(kind, count) for kind in kinds for count in threads] if peaks else []
@@ -135,18 +160,21 @@ def benchmark(
     for turn in observer.progress(turns, len(turns), label):
         samples[turn].append(_measure(turn, seconds))
     found = tuple(_peak(each, samples[each]) for each in probes)
+    measurements = []
+    for each, subject in configurations.items():
+        ratios = _ratios(each, rivals, samples)
+        measurements.append(_beneath(found, _summary(each, subject, samples[each], ratios)))
     return BenchmarkReport(
-        device=this_device(),
-        rounds=rounds,
-        measurements=tuple(
-            _beneath(found, _summary(each, subject, samples[each]))
-            for each, subject in configurations.items()
-        ),
-        peaks=found,
+        device=this_device(), rounds=rounds, measurements=tuple(measurements), peaks=found
     )
 
 
 def _subject(path: str | Path, engine: str | None) -> Subject:
+    if is_foreign(path):
+        kind, contents = read_parts(Path(path))
+        name = engine or FORMATS[kind].engine
+        engine_type(name)
+        return Subject(str(path), name, contents.size_bytes)
     bundle = read_bundle(path)
     bundle.check_seal()
     name = engine or FORMATS[bundle.format].engine
@@ -197,7 +225,25 @@ def _run(
     return dict(json.loads(done.stdout))
 
 
-def _summary(turn: Configuration, subject: Subject, samples: list[Sample]) -> Measurement:
+def _ratios(
+    turn: Configuration, rivals: Sequence[Rival], samples: Mapping[Turn, list[Any]]
+) -> dict[str, float]:
+    """Time over that of each rival, compared within the rounds, by library."""
+    if turn.batch != 1:
+        return {}
+    ratios = {}
+    for rival in rivals:
+        if turn.path in rival.of and turn.engine == rival.engine:
+            theirs = samples[Configuration(rival.path, rival.engine, turn.threads, 1)]
+            pairs = zip(samples[turn], theirs, strict=True)
+            each = [np.median(one.seconds) / np.median(other.seconds) for one, other in pairs]
+            ratios[rival.library] = float(np.median(each))
+    return ratios
+
+
+def _summary(
+    turn: Configuration, subject: Subject, samples: list[Sample], ratios: dict[str, float]
+) -> Measurement:
     times = np.concatenate([sample.seconds for sample in samples])
     p50, p95 = np.percentile(times, (50, 95))
     rates = [turn.batch * len(sample.seconds) / sum(sample.seconds) for sample in samples]
@@ -208,7 +254,7 @@ def _summary(turn: Configuration, subject: Subject, samples: list[Sample]) -> Me
         if peak is not None and sample.base_memory_bytes is not None
     ]
     return Measurement(
-        path=turn.path,
+        path=subject.rival.name if subject.rival else turn.path,
         engine=turn.engine,
         engine_version=samples[0].engine_version,
         threads=turn.threads,
@@ -223,6 +269,8 @@ def _summary(turn: Configuration, subject: Subject, samples: list[Sample]) -> Me
         model=subject.model,
         precision=subject.precision,
         macs=subject.macs,
+        library=subject.rival.library if subject.rival else "",
+        ratios=ratios,
     )
 
 
