@@ -307,9 +307,8 @@ def benchmark(
     if others and not names:
         return replace(others[0], imported=tuple(others[1:]))
     if against and 1 not in batches:
-        raise UsageError(
-            "a comparison is of one image at a time", expected="a batch of 1 among them"
-        )
+        shown = ", ".join(map(str, batches))
+        raise UsageError(f"a comparison with batches of {shown}", expected="1 among them")
     with tempfile.TemporaryDirectory() as folder:
         rivals, left_out = _rivals(names, against, Path(folder), observer)
         answers = {} if data is None else _answers(names, data, observer)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mobilens.runtime.measurement import BenchmarkReport, Measurement
 
 # As many as fit beside the figures in the picture's key.
-NAME_LETTERS = 28
+NAME_LETTERS = 27
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -178,7 +178,8 @@ def _plot(path: Path, report: BenchmarkReport) -> None:
     accuracy = any(each.accuracy for one in machines for each in one.measurements)
     panels = []
     for machine in machines:
-        shown = [one for one in machine.measurements if one.accuracy or not accuracy]
+        own = [one for one in machine.measurements if not one.library]
+        shown = [one for one in own if one.accuracy or not accuracy]
         if not shown:
             continue
         names = short_names(list(dict.fromkeys(one.path for one in shown)), NAME_LETTERS)

@@ -93,6 +93,8 @@ def short_names(paths: Sequence[str], width: int) -> dict[str, str]:
         paths: Distinct paths.
         width: Characters, 3 or more.
     """
+    if not paths:
+        return {}
     parts = [Path(path).parts for path in paths]
     shared = 0
     while all(len(one) > shared + 1 for one in parts) and len({one[shared] for one in parts}) == 1:
@@ -112,6 +114,8 @@ def _machine(report: BenchmarkReport) -> str:
     each = report.measurements
     engines = dict.fromkeys(f"{one.engine} {one.engine_version}" for one in each)
     about = [f"{device.cpu}, {device.cores} cores, {device.system}", ", ".join(engines)]
+    if len(threads := {one.threads for one in each}) == 1:
+        about[0] += f"; measured on {_threads(*threads)}"
     if report.data is not None:
         about.append(f"accuracy on {report.data.num_images:,} images of {report.data.name}")
     about += [
@@ -119,11 +123,9 @@ def _machine(report: BenchmarkReport) -> str:
         f"{peak.operations_per_second / 1e9:,.0f} G operations/s ({peak.probe})"
         for peak in report.peaks
     ]
-    foreign = dict.fromkeys(one.path for one in each if not (one.model or one.library))
-    about += [
-        f"{path}: no manifest; measured on random values of the types that it reads"
-        for path in foreign
-    ]
+    if foreign := dict.fromkeys(one.path for one in each if not (one.model or one.library)):
+        about.append("without a manifest, so measured on random values of the types that it reads:")
+        about += [f"  {path}" for path in foreign]
     shown = [_fitting(report)] if each else []
     left = [f"not measured: {one.what}: {one.reason}" for one in report.left_out]
     return "\n".join([*filter(None, about), "", *shown, *left])
@@ -145,7 +147,10 @@ def _fitting(report: BenchmarkReport) -> str:
         if room >= LEAST_NAME or not spare:
             break
         columns.remove(spare[-1])
-    names = short_names(list(dict.fromkeys(one.path for one in each)), max(room, LEAST_NAME))
+    names: dict[str, str] = {}
+    for given in (True, False):  # a library's net bears no path
+        paths = list(dict.fromkeys(one.path for one in each if bool(one.library) is not given))
+        names |= short_names(paths, max(room, LEAST_NAME))
     header = ["file", *(column.head for column in columns)]
     return table(header, [[names[one.path], *row] for one, row in zip(each, rows, strict=True)])
 
@@ -167,8 +172,11 @@ def _columns(report: BenchmarkReport) -> list[_Column]:
         _Column("model MB", lambda one: _megabytes(one.model_memory_bytes), spare=True),
         _Column("file MB", lambda one: _megabytes(one.size_bytes, 2)),
     ]
-    same = {"batch": {one.batch for one in each} == {1}}
-    return [column for column in columns if not same.get(column.head)]
+    if {one.batch for one in each} == {1}:
+        columns = [column for column in columns if column.head != "batch"]
+    if len({one.threads for one in each}) == 1:
+        columns = [column for column in columns if column.head != "thr"]
+    return columns
 
 
 def _ratio_column(library: str) -> _Column:

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mobilens.errors import ExportError, MissingExtraError, SpecError, UnknownNameError
+from mobilens.errors import ExportError, MissingExtraError, UnknownNameError, UsageError
 from mobilens.observer import SILENT, Observer
 from mobilens.quiet import quiet
 from mobilens.runtime.benchmark import Rival
@@ -71,12 +71,8 @@ def require_library(name: str) -> None:
     if name not in LIBRARIES:
         raise UnknownNameError.among("library to compare with", name, LIBRARIES)
     for module in (name, "onnxscript"):
-        try:
-            importlib.import_module(module)
-        except ModuleNotFoundError:
-            raise MissingExtraError.needed_for(
-                f"a comparison with {name}", "peers", module
-            ) from None
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError.needed_for(f"a comparison with {name}", "peers", module)
 
 
 def rivals_of(
@@ -142,7 +138,7 @@ def peer_of(spec: ModelSpec, library: str) -> Peer:
             num_classes=spec.num_classes,
         ).cost()
         as_named = (plain.params, plain.macs) == (spec.cost().params, spec.cost().macs)
-    except SpecError:
+    except UsageError:
         as_named = False
     if not as_named or spec.in_channels != 3:
         raise ExportError(f"{spec.name} here is a net of its own, not that of the paper")

@@ -299,7 +299,7 @@ def _key(
         f'<text class="end{weight}" x="24" y="{y}">{number}</text>'
         f'<circle class="{style}" cx="35" cy="{y - 4}" r="{DOT}"/>'
         f'<text class="name{weight}" x="46" y="{y}">{escape(one.name)}</text>'
-        f'<text class="end{weight}" x="{WIDTH - 70}" y="{y}">{figures}</text>'
+        f'<text class="end{weight}" x="{WIDTH - 78}" y="{y}">{figures}</text>'
         f'<text class="end{weight}" x="{WIDTH - 12}" y="{y}">{value}</text>'
     )
 
