@@ -46,7 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against",
         type=_words,
-        default=(),
         metavar="LIBRARY,..",
         help="torchvision, timm: measure their nets too, exported in the plain way, and show how "
         "long each file takes beside them (needs mobilens[peers])",
@@ -73,7 +72,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--import",
         dest="imports",
         action="append",
-        default=[],
         type=named_path,
         metavar="RESULT.json",
         help="show what a device kit brought back beside what is measured here; repeatable",
@@ -96,8 +94,8 @@ def run(args: argparse.Namespace) -> int:
         batches=args.batch,
         rounds=args.rounds,
         data=args.data,
-        against=args.against,
-        imports=args.imports,
+        against=args.against or (),
+        imports=args.imports or (),
         observer=TerminalObserver(),
     )
     if args.plot:

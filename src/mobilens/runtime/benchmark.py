@@ -143,7 +143,9 @@ def benchmark(
             shown = ", ".join(map(str, numbers)) or "empty"
             raise UsageError(f"{name} is {shown}", expected="1 or more")
     if not paths:
-        raise UsageError("no model file was given", expected="one or more")
+        raise UsageError(
+            "no model file was given", expected="one or more", remedy="name them before --data"
+        )
     subjects = [_subject(path, engine) for path in paths]
     subjects += [replace(_subject(one.path, one.engine), rival=one) for one in rivals]
     configurations = {
