@@ -53,7 +53,9 @@ def build(
     quantisation: Quantisation | None = None,
 ) -> None:
     """Write a graph as layers and numbers, and ``path``, which keeps room for the manifest."""
-    writer = _Writer(graph, quantisation or Quantisation({}, {}), manifest.precision == "float16")
+    # What computes in bfloat16 keeps less of its filters than float16 holds.
+    half = manifest.precision in ("float16", "bfloat16")
+    writer = _Writer(graph, quantisation or Quantisation({}, {}), half)
     layers, numbers = writer.write()
     path.with_suffix(LAYERS_SUFFIX).write_bytes(layers)
     path.with_suffix(NUMBERS_SUFFIX).write_bytes(numbers)
