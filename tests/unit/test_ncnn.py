@@ -371,3 +371,30 @@ def test_the_engine_refuses_what_it_cannot_load(end, tmp_path):
     broken.write_bytes(broken.read_bytes()[:40])
     with pytest.raises(BundleError, match=f"ncnn cannot load {path}"):
         engine(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (" 2=3\n", "\n"),
+        (" 2=3\n", " 2=1\n"),
+        (f"0={WIDTH} 1={HEIGHT}", f"0={WIDTH}"),
+    ],
+)
+def test_an_image_of_an_unknown_size_is_refused(old, new, tmp_path):
+    net = Net()
+    _, _, path = written(net.graph(y=net.conv("image")), tmp_path)
+    layers = path.with_suffix(".ncnn.param")
+    text = layers.read_text()
+    assert old in text
+    layers.write_text(text.replace(old, new, 1))
+    with pytest.raises(BundleError, match="reads pixels") as caught:
+        engine(path)
+    assert caught.value.expected == "one image of a size that it says"
+
+
+def test_the_graph_tells_its_size(tmp_path):
+    net = Net()
+    _, _, path = written(net.graph(y=net.conv("image")), tmp_path)
+    with pytest.raises(BundleError, match=r"the graph reads \(6, 9, 3\), given is \(9, 6, 3\)"):
+        engine(path).run(photos().transpose(0, 2, 1, 3).copy())
