@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mobilens.compress.simulate import simulate, with_rounded_filters
 from mobilens.errors import BundleError, ExportError
 from mobilens.exporting.draft import seal
 from mobilens.exporting.ncnn import FLOAT16, INT8, build
@@ -332,6 +333,35 @@ def test_integers_are_handed_on_where_filters_alone_read_them(tmp_path):
     for name, value in expected.items():
         error = np.linalg.norm(given[name] - value.numpy()) / np.linalg.norm(value)
         assert 1e-5 < error < 0.03, name
+
+
+SHAPES = [
+    {"pads": (0, 1, 2, 3)},
+    {"pads": (0, 0, 1, 1), "stride": (2, 2)},
+    {"pads": (2, 1, 2, 1), "dilation": (2, 1)},
+    {"kernel": (1, 5), "pads": (0, 2, 0, 2), "stride": (1, 2)},
+    {"kernel": (1, 1), "pads": (0, 0, 0, 0), "out": 5},
+    {"kernel": (3, 3), "out": 12, "groups": 12, "pads": (0, 1, 2, 1)},
+    {"kernel": (5, 3), "out": 12, "groups": 12, "pads": (2, 0, 1, 2), "stride": (2, 1)},
+]
+
+
+@pytest.mark.parametrize("fields", SHAPES)
+@pytest.mark.parametrize("clamp", [ops.UNCLAMPED, (0.0, None), (0.0, 6.0)])
+def test_integer_filters_of_every_shape_give_what_is_simulated(fields, clamp, tmp_path):
+    net = Net()
+    source = net.conv("image", out=12)
+    made = net.conv(source, clamp=clamp, **fields)
+    graph = net.graph(y=made)
+    integers = quantised(graph, {made})
+    _, _, path = written(graph, tmp_path, quantisation=integers)
+    pixels = photos()
+    simulated = simulate(with_rounded_filters(graph, integers), integers, torch.from_numpy(pixels))[
+        "y"
+    ].numpy()
+    # A value in the middle between two steps may fall to either side.
+    error = np.linalg.norm(engine(path).run(pixels)["y"] - simulated) / np.linalg.norm(simulated)
+    assert error < 1e-3
 
 
 def test_a_sum_is_fed_in_float(tmp_path):
