@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from pathlib import Path
 
 import ncnn
@@ -14,6 +15,9 @@ from mobilens.quiet import quiet
 from mobilens.runtime.formats.ncnn import LAYERS_SUFFIX, NUMBERS_SUFFIX, manifest_text
 from mobilens.runtime.manifest import Manifest
 from mobilens.vision.predictor import Pixels, RawOutputs
+
+# The layer that stands for an image of three colours: what it makes, width, height.
+INPUT = re.compile(r"^Input\s+\S+\s+0\s+1\s+(\S+)\s+0=(\d+)\s+1=(\d+)\s+2=3\s*$", re.MULTILINE)
 
 
 class NcnnEngine:
@@ -38,6 +42,7 @@ class NcnnEngine:
         Raises:
             BundleError: ncnn cannot load it, or its input is another one.
         """
+        layers, numbers = path.with_suffix(LAYERS_SUFFIX), path.with_suffix(NUMBERS_SUFFIX)
         manifest = Manifest.from_text(manifest_text(path.read_bytes()))
         self._net = net = ncnn.Net()
         net.opt.num_threads = threads or usable_cores()
@@ -47,18 +52,17 @@ class NcnnEngine:
         net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = halves
         net.opt.use_bf16_storage = manifest.precision == "bfloat16"
         with quiet():  # what it says to its own developers
-            failed = net.load_param(str(path.with_suffix(LAYERS_SUFFIX))) or net.load_model(
-                str(path.with_suffix(NUMBERS_SUFFIX))
-            )
+            failed = net.load_param(str(layers)) or net.load_model(str(numbers))
         if failed:
             raise BundleError(f"ncnn cannot load {path}")
-        inputs = net.input_names()
-        if len(inputs) != 1:
+        found = INPUT.findall(layers.read_text(encoding="utf-8"))
+        if len(found) != 1 or net.input_names() != [found[0][0]]:
             raise BundleError(
-                f"{path} reads {', '.join(inputs) or 'nothing'}", expected="one image"
+                f"{path} reads {', '.join(net.input_names()) or 'nothing'}",
+                expected="one image of a size that it says",
             )
-        self._input = inputs[0]
-        self._shape = (*manifest.input.size, 3)
+        self._input, width, height = found[0]
+        self._shape = (int(height), int(width), 3)
         self.outputs: tuple[str, ...] = tuple(net.output_names())
 
     def run(self, pixels: Pixels) -> RawOutputs:
