@@ -108,15 +108,7 @@ def take_apart(data: bytes, path: Path) -> Bundle:
         BundleError: The file is no model file of mobilens, or one of a newer format.
         VerificationError: The manifest was changed.
     """
-    name = format_of(data, path)
-    try:
-        contents = format_named(name).take_apart(data, path)
-    except BundleError as error:
-        raise BundleError(
-            f"{path} is damaged, or no {FORMATS[name].title} file: {error.given}",
-            expected=EXPECTED,
-            remedy=COPY_AGAIN,
-        ) from None
+    name, contents = _parts(data, path)
     text = _manifest_text(path, FORMATS[name].title, contents)
     try:
         manifest = Manifest.from_text(text)
@@ -125,6 +117,27 @@ def take_apart(data: bytes, path: Path) -> Bundle:
             f"{path}: {error.given}", expected=error.expected, remedy=error.remedy
         ) from None
     return Bundle(path, name, hashlib.sha256(data).hexdigest(), contents, manifest)
+
+
+def read_parts(path: Path) -> tuple[str, Contents]:
+    """Read a model file of any tool: the name of its format, and its parts.
+
+    Raises:
+        BundleError: It is damaged, or no model file.
+    """
+    return _parts(_read_file(path), path)
+
+
+def _parts(data: bytes, path: Path) -> tuple[str, Contents]:
+    name = format_of(data, path)
+    try:
+        return name, format_named(name).take_apart(data, path)
+    except BundleError as error:
+        raise BundleError(
+            f"{path} is damaged, or no {FORMATS[name].title} file: {error.given}",
+            expected=EXPECTED,
+            remedy=COPY_AGAIN,
+        ) from None
 
 
 def _manifest_text(path: Path, title: str, contents: Contents) -> bytes:

@@ -18,10 +18,12 @@ VARINT, EIGHT_BYTES, BYTES, FOUR_BYTES = 0, 1, 2, 5
 
 MODEL_GRAPH, MODEL_METADATA = 7, 14
 GRAPH_INITIALISER = 5
-TENSOR_DIMS, TENSOR_DATA_TYPE, TENSOR_NAME, TENSOR_LOCATION = 1, 2, 8, 14
+TENSOR_DIMS, TENSOR_DATA_TYPE, TENSOR_NAME = 1, 2, 8
+TENSOR_EXTERNAL, TENSOR_LOCATION = 13, 14
 # float_data, int32_data, string_data, int64_data, raw_data, double_data, uint64_data
 TENSOR_VALUES = frozenset((4, 5, 6, 7, 9, 10, 11))
 EXTERNAL = 1
+FILE_NAME = b"location"
 NOTE_KEY, NOTE_VALUE = 1, 2
 
 
@@ -54,12 +56,14 @@ class Tensor:
         data_type: ONNX's number for the type of its values, such as 1 for float32.
         dims: Its shape.
         values: Fields that hold the values; one, ``raw_data``, as a rule.
+        file: Name of another file that holds them; None where this one does.
     """
 
     name: str
     data_type: int
     dims: tuple[int, ...]
     values: tuple[Field, ...]
+    file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,13 +97,30 @@ class OnnxFile:
     tensors: tuple[Tensor, ...]
     notes: tuple[Note, ...]
 
+    def other_files(self) -> tuple[str, ...]:
+        """Give the names of other files that hold weights."""
+        names = (tensor.file for tensor in self.tensors)
+        return tuple(dict.fromkeys(name for name in names if name is not None))
+
+    def require_whole(self) -> None:
+        """Refuse a file that does not hold all its weights.
+
+        Raises:
+            BundleError: A weight lies in another file.
+        """
+        if self.other_files():
+            raise BundleError(
+                "a weight lies in another file",
+                expected="one file that holds every weight",
+                remedy="save the model without external data",
+            )
+
 
 def parse(data: bytes) -> OnnxFile:
     """Take a file apart.
 
     Raises:
-        BundleError: The bytes are no ONNX file, two weights share a name, or a weight lies in
-            another file.
+        BundleError: The bytes are no ONNX file, or two weights share a name.
     """
     graph: Field | None = None
     notes: list[Note] = []
@@ -140,6 +161,7 @@ def _tensor(data: bytes, field: Field) -> Tensor:
     name, data_type = "", 0
     dims: list[int] = []
     values: list[Field] = []
+    outside, file = False, ""
     for part in _fields(data, field.payload, field.end):
         if part.number in TENSOR_VALUES:
             values.append(part)
@@ -149,13 +171,13 @@ def _tensor(data: bytes, field: Field) -> Tensor:
             data_type = part.value
         elif part.number == TENSOR_DIMS:
             dims.extend(_varints(data, part))
-        elif part.number == TENSOR_LOCATION and part.value == EXTERNAL:
-            raise BundleError(
-                "a weight lies in another file",
-                expected="one file that holds every weight",
-                remedy="save the model without external data",
-            )
-    return Tensor(name, data_type, tuple(dims), tuple(values))
+        elif part.number == TENSOR_LOCATION:
+            outside = part.value == EXTERNAL
+        elif part.number == TENSOR_EXTERNAL:
+            entry = _note(data, _bytes_field(part))  # a key and a value, as notes are
+            if entry.key == FILE_NAME:
+                file = entry.value.decode(errors="replace")
+    return Tensor(name, data_type, tuple(dims), tuple(values), file if outside else None)
 
 
 def _fields(data: bytes, start: int, end: int) -> Iterator[Field]:

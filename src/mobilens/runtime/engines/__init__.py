@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mobilens.errors import MissingExtraError, UnknownNameError
 from mobilens.quiet import quiet
@@ -15,6 +19,13 @@ ENGINES = {
     "openvino": "mobilens.runtime.engines.openvino:OpenVinoEngine",
     "litert": "mobilens.runtime.engines.litert:LiteRtEngine",
     "executorch": "mobilens.runtime.engines.executorch:ExecuTorchEngine",
+}
+# What opens files of other tools with the same engines.
+GRAPHS = {
+    "onnxruntime": "mobilens.runtime.engines.onnxruntime:OnnxRuntimeGraph",
+    "openvino": "mobilens.runtime.engines.openvino:OpenVinoGraph",
+    "litert": "mobilens.runtime.engines.litert:LiteRtGraph",
+    "executorch": "mobilens.runtime.engines.executorch:ExecuTorchGraph",
 }
 # Engines that are extras of the same name.
 EXTRAS = frozenset(("openvino", "litert", "executorch"))
@@ -64,6 +75,61 @@ class EngineType(Protocol):
         ...
 
 
+class Port(NamedTuple):
+    """An input of a graph of any kind.
+
+    Attributes:
+        name: Its name.
+        dtype: Type of its values.
+        shape: Its sizes, the batch's in front as a rule; None where any size will do.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...]
+
+
+class AnyGraph(Protocol):
+    """A file of any tool, loaded by an engine: whatever it reads, by name.
+
+    Attributes:
+        version: Version of the engine.
+        inputs: What it reads.
+        outputs: Names of what it gives, in its order.
+    """
+
+    version: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[str, ...]
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> RawOutputs:
+        """Compute every output.
+
+        Args:
+            inputs: A value for each input.
+
+        Raises:
+            BundleError: The graph does not run on these values.
+        """
+        ...
+
+
+class AnyGraphType(Protocol):
+    """What opens a file of any tool with one engine."""
+
+    def __call__(self, path: Path, threads: int | None = None) -> AnyGraph:
+        """Load a file.
+
+        Args:
+            path: The file.
+            threads: Threads for one run; as many as this process has cores by default.
+
+        Raises:
+            BundleError: The engine cannot load it.
+        """
+        ...
+
+
 def engine_type(name: str) -> EngineType:
     """Look up an engine.
 
@@ -71,12 +137,26 @@ def engine_type(name: str) -> EngineType:
         UnknownNameError: No engine has this name.
         MissingExtraError: Its package is not installed.
     """
-    if name not in ENGINES:
-        raise UnknownNameError.among("engine", name, ENGINES)
-    module, _, attribute = ENGINES[name].partition(":")
+    return cast(EngineType, _class(name, ENGINES))
+
+
+def graph_type(name: str) -> AnyGraphType:
+    """Look up what opens files of other tools with an engine.
+
+    Raises:
+        UnknownNameError: No engine has this name.
+        MissingExtraError: Its package is not installed.
+    """
+    return cast(AnyGraphType, _class(name, GRAPHS))
+
+
+def _class(name: str, places: Mapping[str, str]) -> Any:
+    if name not in places:
+        raise UnknownNameError.among("engine", name, places)
+    module, _, attribute = places[name].partition(":")
     try:
         with quiet():
-            return cast(EngineType, getattr(importlib.import_module(module), attribute))
+            return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
         missing = str(error.name).partition(".")[0]
         package = name if name in EXTRAS else ""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
 
 from mobilens.cores import usable_cores
 from mobilens.errors import BundleError
 from mobilens.quiet import quiet
+from mobilens.runtime.engines import Port
 from mobilens.vision.predictor import Pixels, RawOutputs
 
 
@@ -36,13 +40,7 @@ class LiteRtEngine:
         Raises:
             BundleError: LiteRT cannot load it, or its input is another one.
         """
-        try:
-            with quiet():  # what it says about its delegate
-                self._interpreter = Interpreter(str(path), num_threads=threads or usable_cores())
-                self._interpreter.allocate_tensors()
-        except (RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise BundleError(f"LiteRT cannot load {path}: {reason}") from None
+        self._interpreter = _interpreter(path, threads)
         inputs = self._interpreter.get_input_details()
         if [given["dtype"] for given in inputs] != [np.uint8]:
             found = ", ".join(f"{given['name']} {given['dtype'].__name__}" for given in inputs)
@@ -66,10 +64,83 @@ class LiteRtEngine:
         answers: dict[str, list[np.ndarray]] = {name: [] for name in self._places}
         for image in pixels:
             self._interpreter.set_tensor(self._input, image[np.newaxis])
-            try:
-                self._interpreter.invoke()
-            except RuntimeError as error:
-                raise BundleError(f"LiteRT stopped: {' '.join(str(error).split())}") from None
+            _invoke(self._interpreter)
             for name, place in self._places.items():
                 answers[name].append(self._interpreter.get_tensor(place))
         return {name: np.concatenate(values) for name, values in answers.items()}
+
+
+class LiteRtGraph:
+    """A file of any tool in a LiteRT interpreter.
+
+    Attributes:
+        version: Version of LiteRT.
+        inputs: What it reads.
+        outputs: Names of what it gives, in its order.
+    """
+
+    version: str = importlib.metadata.version("ai-edge-litert")
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        """Load a file.
+
+        Args:
+            path: A LiteRT file.
+            threads: Threads for one run; as many as this process has cores by default.
+
+        Raises:
+            BundleError: LiteRT cannot load it.
+        """
+        self._interpreter = _interpreter(path, threads)
+        inputs = self._interpreter.get_input_details()
+        self.inputs: tuple[Port, ...] = tuple(_port(given) for given in inputs)
+        self._indices = {given["name"]: given["index"] for given in inputs}
+        outputs = self._interpreter.get_output_details()
+        self._places = {given["name"]: given["index"] for given in outputs}
+        self.outputs: tuple[str, ...] = tuple(self._places)
+        self._shapes = {given["name"]: tuple(map(int, given["shape"])) for given in inputs}
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> RawOutputs:
+        """Compute every output.
+
+        Raises:
+            BundleError: The graph does not run on these values.
+        """
+        shapes = {name: value.shape for name, value in inputs.items()}
+        try:
+            if shapes != self._shapes:
+                for name, shape in shapes.items():
+                    self._interpreter.resize_tensor_input(self._indices[name], shape)
+                self._interpreter.allocate_tensors()
+                self._shapes = shapes
+            for name, value in inputs.items():
+                self._interpreter.set_tensor(self._indices[name], value)
+        except (RuntimeError, ValueError) as error:
+            raise BundleError(f"LiteRT stopped: {' '.join(str(error).split())}") from None
+        _invoke(self._interpreter)
+        return {name: self._interpreter.get_tensor(place) for name, place in self._places.items()}
+
+
+def _interpreter(path: Path, threads: int | None) -> Interpreter:
+    try:
+        with quiet():  # what it says about its delegate
+            interpreter = Interpreter(str(path), num_threads=threads or usable_cores())
+            interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise BundleError(f"LiteRT cannot load {path}: {reason}") from None
+    return interpreter
+
+
+def _invoke(interpreter: Interpreter) -> None:
+    try:
+        interpreter.invoke()
+    except RuntimeError as error:
+        raise BundleError(f"LiteRT stopped: {' '.join(str(error).split())}") from None
+
+
+def _port(given: Mapping[str, Any]) -> Port:
+    # Where sizes are open, the signature has -1 and the shape a 1 until they are set.
+    sizes = given["shape_signature"] if len(given["shape_signature"]) else given["shape"]
+    shape = tuple(None if size < 0 else int(size) for size in sizes)
+    return Port(given["name"], np.dtype(given["dtype"]), shape)

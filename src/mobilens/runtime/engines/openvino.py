@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino
+from numpy.typing import NDArray
 
 from mobilens.cores import usable_cores
 from mobilens.errors import BundleError
+from mobilens.runtime.engines import Port
 from mobilens.vision.predictor import Pixels, RawOutputs
 
 
@@ -34,17 +38,8 @@ class OpenVinoEngine:
         Raises:
             BundleError: OpenVINO cannot load it, or its input is another one.
         """
-        self._core = openvino.Core()
-        self._options = {
-            "INFERENCE_NUM_THREADS": threads or usable_cores(),
-            # Left to itself it computes in bfloat16 where the processor can: other answers.
-            "INFERENCE_PRECISION_HINT": "f32",
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        try:
-            self._model = self._core.read_model(str(path))
-        except RuntimeError as error:
-            raise BundleError(f"OpenVINO cannot load {path}: {_reason(error)}") from None
+        self._core, self._options = openvino.Core(), _options(threads)
+        self._model = _read(self._core, path)
         inputs = self._model.inputs
         if [given.element_type for given in inputs] != [openvino.Type.u8]:
             found = ", ".join(f"{given.any_name} {given.element_type}" for given in inputs)
@@ -76,6 +71,90 @@ class OpenVinoEngine:
         compiled = self._core.compile_model(self._model, "CPU", self._options)
         self._requests[shape] = request = compiled.create_infer_request()
         return request
+
+
+class OpenVinoGraph:
+    """A file of any tool compiled by OpenVINO, anew for each shape of what it reads.
+
+    Attributes:
+        version: Version of OpenVINO.
+        inputs: What it reads.
+        outputs: Names of what it gives, in its order.
+    """
+
+    version: str = openvino.__version__.partition("-")[0]
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        """Load a file.
+
+        Args:
+            path: An OpenVINO, ONNX or LiteRT file.
+            threads: Threads for one run; as many as this process has cores by default.
+
+        Raises:
+            BundleError: OpenVINO cannot load it, or it reads other things than numbers.
+        """
+        self._core, self._options = openvino.Core(), _options(threads)
+        self._model = _read(self._core, path)
+        self.inputs: tuple[Port, ...] = tuple(
+            _port(path, number, given) for number, given in enumerate(self._model.inputs)
+        )
+        self.outputs: tuple[str, ...] = tuple(
+            _name(out, f"output_{number}") for number, out in enumerate(self._model.outputs)
+        )
+        self._requests: dict[tuple[tuple[int, ...], ...], openvino.InferRequest] = {}
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> RawOutputs:
+        """Compute every output.
+
+        Raises:
+            BundleError: The graph does not run on these values.
+        """
+        values = [inputs[port.name] for port in self.inputs]
+        shapes = tuple(value.shape for value in values)
+        try:
+            request = self._requests.get(shapes) or self._compiled(shapes)
+            request.infer(values, share_inputs=True)
+        except RuntimeError as error:
+            raise BundleError(f"OpenVINO stopped: {_reason(error)}") from None
+        answers = [np.array(tensor.data) for tensor in request.output_tensors]
+        return dict(zip(self.outputs, answers, strict=True))
+
+    def _compiled(self, shapes: tuple[tuple[int, ...], ...]) -> openvino.InferRequest:
+        if any(None in port.shape for port in self.inputs):
+            named = {number: list(shape) for number, shape in enumerate(shapes)}
+            self._model.reshape(named)
+        compiled = self._core.compile_model(self._model, "CPU", self._options)
+        self._requests[shapes] = request = compiled.create_infer_request()
+        return request
+
+
+def _options(threads: int | None) -> dict[str, Any]:
+    return {
+        "INFERENCE_NUM_THREADS": threads or usable_cores(),
+        # Left to itself it computes in bfloat16 where the processor can: other answers.
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+
+
+def _read(core: openvino.Core, path: Path) -> openvino.Model:
+    try:
+        return core.read_model(str(path))
+    except RuntimeError as error:
+        raise BundleError(f"OpenVINO cannot load {path}: {_reason(error)}") from None
+
+
+def _port(path: Path, number: int, given: openvino.Output) -> Port:
+    name = _name(given, f"input_{number}")
+    if given.element_type.is_dynamic() or given.partial_shape.rank.is_dynamic:
+        raise BundleError(f"{path} does not say what {name} is", expected="a type and a shape")
+    sizes = (None if size.is_dynamic else size.get_length() for size in given.partial_shape)
+    return Port(name, np.dtype(given.element_type.to_dtype()), tuple(sizes))
+
+
+def _name(given: openvino.Output, otherwise: str) -> str:
+    return given.any_name if given.names else otherwise
 
 
 def _reason(error: Exception) -> str:

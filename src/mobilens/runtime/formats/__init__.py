@@ -56,7 +56,7 @@ class ModelFormat(Protocol):
             text: The text.
 
         Raises:
-            BundleError: The bytes are no such file.
+            BundleError: The bytes are no such file, or not all of it.
         """
         ...
 

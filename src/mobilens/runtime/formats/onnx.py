@@ -15,16 +15,19 @@ HASH_KEY = b"mobilens_sha256"
 OWN_KEYS = (MANIFEST_KEY, HASH_KEY)
 
 
-def take_apart(data: bytes, path: Path) -> Contents:  # noqa: ARG001 - one file holds it all
+def take_apart(data: bytes, path: Path) -> Contents:
     """Find the manifest and hash the rest, each weight for itself.
 
     Raises:
-        BundleError: The bytes are no ONNX file that holds all its weights.
+        BundleError: The bytes are no ONNX file, or one with a manifest that does not hold all its
+            weights.
     """
     file = onnx_file.parse(data)
     text, intact = _manifest(file)
+    if text is not None:
+        file.require_whole()
     return Contents(
-        size_bytes=len(data),
+        size_bytes=len(data) + _size_beside(file, path.parent),
         manifest=text,
         intact=intact,
         tensors=seal.tensor_hashes(file),
@@ -33,10 +36,16 @@ def take_apart(data: bytes, path: Path) -> Contents:  # noqa: ARG001 - one file 
 
 
 def place(data: bytes, text: bytes) -> bytes:
-    """Put the text of a manifest in, in place of one that is there."""
+    """Put the text of a manifest in, in place of one that is there.
+
+    Raises:
+        BundleError: The bytes are no ONNX file that holds all its weights.
+    """
+    file = onnx_file.parse(data)
+    file.require_whole()
     return b"".join(
         [
-            *_without_manifest(onnx_file.parse(data)),
+            *_without_manifest(file),
             onnx_file.encode_note(MANIFEST_KEY, text),
             onnx_file.encode_note(HASH_KEY, _sha256(text)),
         ]
@@ -68,6 +77,12 @@ def _without_manifest(file: OnnxFile) -> Iterator[bytes]:
             yield file.data[position : note.start]
             position = note.end
     yield file.data[position:]
+
+
+def _size_beside(file: OnnxFile, folder: Path) -> int:
+    """Size of what lies in other files, those that are there."""
+    others = [folder / name for name in file.other_files()]
+    return sum(other.stat().st_size for other in others if other.is_file())
 
 
 def _sha256(text: bytes) -> bytes:
