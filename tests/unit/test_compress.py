@@ -21,6 +21,7 @@ from mobilens.compress.sensitivity import sensitivity
 from mobilens.compress.simulate import rounded, with_rounded_filters
 from mobilens.compress.statistics import Histogram, histograms
 from mobilens.errors import DataError
+from mobilens.exporting.openvino import _framed
 from mobilens.graph import ops
 from mobilens.graph.gates import hard_swish_by_product
 from mobilens.graph.quantised import Grid, Quantisation, weight_scales
@@ -300,3 +301,32 @@ def test_hard_swish_by_product_is_where_every_value_is_stored():
         == hard_swish_by_product(FILTERS.rewritten(graph)).count()
     )
     assert FILTERS.rewritten(graph).count()["Activation"] > 0
+
+
+def test_a_stem_in_float_keeps_its_hard_swish():
+    graph = simplify(trace(checkpoint_of("mobilenet_v3_small")))
+    inner = Placement("every value but the image", stem=False)
+    stem = graph.ops[1].output
+    kept = [op for op in inner.rewritten(graph).ops if isinstance(op, ops.Activation)]
+    assert [op.inputs for op in kept] == [(stem,)]
+    pixels = photos(2, (64, 64))
+    np.testing.assert_allclose(
+        answers(inner.rewritten(graph), pixels), answers(graph, pixels), atol=2e-2
+    )
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v3_small"])
+def test_pixels_framed_give_what_zeros_gave(name):
+    pixels = photos(16, (64, 64))
+    found = Quantiser(simplify(trace(checkpoint_of(name))), FILTERS, pixels).follow(Recipe())
+    framed, integers = _framed(found.graph, found.quantisation)
+    assert integers.grids[framed.ops[1].output] == Grid(1.0, -128)
+    stem = found.graph.ops[1].output
+    before, after = (
+        run(replace(graph, outputs={"stem": stem}), torch.from_numpy(pixels))["stem"]
+        for graph in (
+            with_rounded_filters(found.graph, found.quantisation),
+            with_rounded_filters(framed, integers),
+        )
+    )
+    np.testing.assert_allclose(after, before, atol=1e-5)

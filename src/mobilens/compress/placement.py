@@ -51,7 +51,10 @@ class Placement:
             graph: As ``simplify`` leaves it, with a normalisation in front.
         """
         graph = whole_pixels(graph)
-        return hard_swish_by_product(graph) if self.stored else graph
+        if not self.stored:
+            return graph
+        # Behind filters in float, runtimes fuse it as it is.
+        return hard_swish_by_product(graph, self.integer_filters(graph))
 
     def integer_filters(self, graph: Graph, in_float: Collection[str] = ()) -> frozenset[str]:
         """Name the operators with filters that compute in 8 bits, by what they make.

@@ -247,7 +247,7 @@ class _Writer:
         if not integer:
             return self._operand(values)
         grid = Grid.covering(value, value)
-        return self._operand(grid.encode(values), T.xnn_datatype_qint8, grid)
+        return self._constant(grid.encode(values), T.xnn_datatype_qint8, grid)
 
     def _unary(self, op: ops.Op, kind: Any) -> None:
         integer = self._quantisation.is_integer(op)

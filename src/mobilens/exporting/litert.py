@@ -159,12 +159,14 @@ class _Writer:
         """Pixels less whole means stay integers; other means are subtracted in floats."""
         pixels = self._float[self._graph.input]
         centre = 255 * op.mean[0]
+        shape = (1, *self._graph.shapes[self._graph.input])
         if op.output in self._quantisation.grids:
             grid = self._quantisation.grids[op.output]
             self._quantise_tensor(pixels, Grid(grid.scale, grid.zero_point + 128))
-            self._operator(B.QUANTIZE, [pixels], [self._own(op, True)], schema.QuantizeOptionsT())
+            values = self._tensor(f"{op.output}.values", shape, np.float32)
+            self._operator(B.DEQUANTIZE, [pixels], [values], schema.DequantizeOptionsT())
+            self._operator(B.QUANTIZE, [values], [self._own(op, True)], schema.QuantizeOptionsT())
             return
-        shape = (1, *self._graph.shapes[self._graph.input])
         self._quantise_tensor(pixels, Grid(1.0, 0))
         values = self._tensor(f"{op.output}.values", shape, np.float32)
         self._operator(B.DEQUANTIZE, [pixels], [values], schema.DequantizeOptionsT())

@@ -31,17 +31,21 @@ ACTIVATIONS: dict[str, str] = {
 }
 
 
-def build_onnx(graph: ops.Graph, quantisation: Quantisation | None = None) -> bytes:
+def build_onnx(
+    graph: ops.Graph, quantisation: Quantisation | None = None, *, turn_last: bool = False
+) -> bytes:
     """Write a graph down.
 
     Args:
         graph: What to write.
         quantisation: What of it is 8-bit; nothing by default.
+        turn_last: Whether pixels become float before they become (C, H, W), for runtimes that
+            keep (H, W, C) in memory; four bytes are turned in place of one elsewhere.
 
     Returns:
         The bytes of the file, still without a manifest.
     """
-    return _Writer(graph, quantisation or Quantisation({}, {})).write()
+    return _Writer(graph, quantisation or Quantisation({}, {}), turn_last).write()
 
 
 def build(
@@ -57,8 +61,8 @@ def build(
 class _Writer:
     """The parts of the file as they come together."""
 
-    def __init__(self, graph: ops.Graph, quantisation: Quantisation) -> None:
-        self._graph, self._quantisation = graph, quantisation
+    def __init__(self, graph: ops.Graph, quantisation: Quantisation, turn_last: bool) -> None:
+        self._graph, self._quantisation, self._turn_last = graph, quantisation, turn_last
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
         # The name under which a value is read as float; integers are read through their pair.
@@ -105,6 +109,14 @@ class _Writer:
         match op:
             case ops.Normalise():
                 return self._normalise(op, inputs)
+            case ops.Border():
+                top, left, bottom, right = op.pads
+                pads = np.array([0, top, left, 0, 0, bottom, right, 0], np.int64)
+                values = [
+                    self._constant(f"{op.output}.pads", pads),
+                    self._constant(f"{op.output}.value", np.array(op.value, np.uint8)),
+                ]
+                return self._node("Pad", [*inputs, *values], op.output)
             case ops.Conv():
                 return self._conv(op, inputs)
             case ops.Linear():
@@ -143,15 +155,23 @@ class _Writer:
         raise ExportError(f"ONNX has no operator for {type(op).__name__} ({op.output})")
 
     def _normalise(self, op: ops.Normalise, inputs: list[str]) -> str:
-        image = self._node("Transpose", inputs, f"{op.output}.pixels", perm=[0, 3, 1, 2])
-        grid = self._quantisation.grids.get(op.output)
-        if grid is not None:
-            return image  # whole numbers as they are: only the pair's second half follows
-        values = self._node("Cast", [image], f"{op.output}.values", to=TensorProto.FLOAT)
+        if op.output in self._quantisation.grids:
+            # Whole numbers as they are: only the pair's second half follows.
+            return self._turned(inputs[0], f"{op.output}.pixels")
         if op.std != (1 / 255,) * 3:
             raise ExportError("normalisation is not folded", expected="pixels.fold_normalisation")
-        means = (255 * np.array(op.mean)).astype(np.float32).reshape(1, 3, 1, 1)
-        return self._node("Sub", [values, self._constant(f"{op.output}.mean", means)], op.output)
+        means = (255 * np.array(op.mean)).astype(np.float32)
+        pixels = inputs[0] if self._turn_last else self._turned(inputs[0], f"{op.output}.pixels")
+        values = self._node("Cast", [pixels], f"{op.output}.values", to=TensorProto.FLOAT)
+        mean = self._constant(
+            f"{op.output}.mean", means if self._turn_last else means.reshape(3, 1, 1)
+        )
+        if not self._turn_last:
+            return self._node("Sub", [values, mean], op.output)
+        return self._turned(self._node("Sub", [values, mean], f"{op.output}.centred"), op.output)
+
+    def _turned(self, image: str, output: str) -> str:
+        return self._node("Transpose", [image], output, perm=[0, 3, 1, 2])
 
     def _conv(self, op: ops.Conv, inputs: list[str]) -> str:
         filters, bias = self._filters(op)

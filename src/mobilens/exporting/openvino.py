@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import openvino
 
 from mobilens.exporting.onnx import build_onnx
-from mobilens.graph.ops import Graph
-from mobilens.graph.quantised import Quantisation
+from mobilens.graph.ops import Border, Conv, Graph, Normalise
+from mobilens.graph.quantised import LOWEST, Grid, Quantisation
+from mobilens.graph.replace import single
 from mobilens.runtime.manifest import Manifest
 
+FRAMED = "pixels.framed"
 NUMBERED = re.compile(r"[A-Za-z]+_\d+")
 
 
@@ -22,10 +26,46 @@ def build(
     quantisation: Quantisation | None = None,
 ) -> None:
     """Write a graph as ``path`` and, beside it, a ``.bin`` with its weights."""
-    model = openvino.Core().read_model(build_onnx(graph, quantisation))
+    if quantisation is not None:
+        graph, quantisation = _framed(graph, quantisation)
+    model = openvino.Core().read_model(build_onnx(graph, quantisation, turn_last=True))
     for number, node in enumerate(model.get_ordered_ops()):
         if NUMBERED.fullmatch(node.friendly_name):
             # OpenVINO counts on through the life of a process: the same model, another file.
             node.friendly_name = f"{node.get_type_name()}.{number}"
     # Written as it is: the default would round every weight to sixteen bits.
     openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def _framed(graph: Graph, quantisation: Quantisation) -> tuple[Graph, Quantisation]:
+    """Count pixels from 0, where OpenVINO multiplies them as they are.
+
+    What stands for 0 becomes a frame around them, in place of the zeros that the first filters pad;
+    their bias makes up for the rest.
+    """
+    normalise, *others = graph.ops
+    readers = graph.users()[normalise.output]
+    grid = quantisation.grids.get(normalise.output)
+    if not isinstance(normalise, Normalise) or grid is None or len(readers) != 1:
+        return graph, quantisation
+    stem = readers[0]
+    zero = grid.zero_point - LOWEST
+    if not isinstance(stem, Conv) or not quantisation.has_integer_filters(stem):
+        return graph, quantisation
+    sums = quantisation.filters(stem).sum((1, 2, 3), dtype=np.int64)
+    bias = stem.bias - zero * grid.scale * sums * quantisation.scales[stem.output].astype(float)
+    frame = Border(inputs=normalise.inputs, output=FRAMED, pads=stem.pads, value=zero)
+    unpadded = replace(stem, bias=single(bias), pads=(0, 0, 0, 0))
+    top, left, bottom, right = stem.pads
+    height, width, channels = graph.shapes[graph.input]
+    shapes = {FRAMED: (height + top + bottom, width + left + right, channels)}
+    framed = graph.with_ops(
+        (
+            frame,
+            replace(normalise, inputs=(FRAMED,), mean=(0.0, 0.0, 0.0)),
+            *(unpadded if op is stem else op for op in others),
+        ),
+        shapes,
+    )
+    grids = {**quantisation.grids, normalise.output: Grid(grid.scale, LOWEST)}
+    return framed, Quantisation(grids, quantisation.scales)

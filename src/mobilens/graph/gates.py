@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -51,13 +52,19 @@ def _gate(graph: Graph, sigmoid: Activation) -> Graph | None:
     return replaced(graph, {**divided, conv.output: gate}, {sigmoid.output})
 
 
-def hard_swish_by_product(graph: Graph) -> Graph:
+def hard_swish_by_product(graph: Graph, behind: Collection[str] | None = None) -> Graph:
     """Compute hard swish by a sum that clamps and a product, which runtimes have in int8.
 
     ``hard_swish(x)`` is ``x * clamp(x + 3, 0, 6) / 6``; filters further on divide by six. Where
     they cannot, the operator stays as it is.
+
+    Args:
+        graph: The graph.
+        behind: Only where these values are read; everywhere by default.
     """
     for op in graph.ops:
+        if behind is not None and op.inputs[0] not in behind:
+            continue
         if isinstance(op, Activation) and op.kind == "hard_swish":
             divided = enlarged(graph, op.output, 6.0)
             if divided is not None:

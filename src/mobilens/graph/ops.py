@@ -53,6 +53,19 @@ class Normalise(Op):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Border(Op):
+    """A frame of one grey around raw pixels, uint8 (H, W, 3).
+
+    Attributes:
+        pads: Pixels added at (top, left, bottom, right).
+        value: Of all three channels, 0 to 255.
+    """
+
+    pads: tuple[int, int, int, int]
+    value: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Conv(Op):
     """Convolution of an image, zeros around it.
 

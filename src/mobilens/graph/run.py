@@ -32,6 +32,9 @@ def run_op(op: ops.Op, *inputs: Tensor) -> Tensor:
         case ops.Normalise():
             mean, std = torch.tensor(op.mean).view(3, 1, 1), torch.tensor(op.std).view(3, 1, 1)
             return (x.permute(0, 3, 1, 2).float() / 255 - mean) / std
+        case ops.Border():
+            top, left, bottom, right = op.pads
+            return F.pad(x, (0, 0, left, right, top, bottom), value=op.value)
         case ops.Conv():
             return clamp(
                 convolve(op, x, torch.from_numpy(op.weight), torch.from_numpy(op.bias)), op.clamp
