@@ -209,7 +209,8 @@ def export(
     Args:
         checkpoint: ``best.safetensors`` of a run.
         out: Model file; ``model`` with the target's suffix beside the checkpoint by default.
-        to: Kind of file: ``"onnx"``, ``"openvino"``, ``"litert"`` or ``"executorch"``.
+        to: Kind of file: ``"onnx"``, ``"openvino"``, ``"litert"``, ``"executorch"`` or
+            ``"coreml"``, which is converted and checked, and not run.
         data: What to prove it on; the run's own validation data by default.
         measure: False proves it on patterns alone and states no accuracy.
         int8: Whether it shall compute in 8 bits; what that costs is measured and stated.
@@ -223,7 +224,8 @@ def export(
         UnknownNameError: There is no such target.
         WeightsError: The file is no checkpoint, or its tensors are not those of its model.
         DataError: The data cannot be used, or is not where it was.
-        UsageError: ``out`` is a folder, or the checkpoint does not say what it was trained with.
+        UsageError: ``out`` is a folder, the checkpoint does not say what it was trained with, or
+            INT8 for a target whose files are not run here.
         ExportError: An answer differs from the checkpoint's, the new file does not verify, or INT8
             loses more than is allowed; nothing is written.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mobilens.cli.arguments import named_path, points
 from mobilens.cli.terminal import print_json
-from mobilens.errors import ExportError, MissingExtraError, UsageError
+from mobilens.errors import ExportError, UsageError
 from mobilens.observer import TerminalObserver
 from mobilens.runtime.formats import FORMATS
 from mobilens.spec import codec
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mobilens.exporting.bundle import Exported
     from mobilens.runtime.manifest import Reduction
 
-TARGETS = ("onnx", "openvino", "litert", "executorch")
+TARGETS = ("onnx", "openvino", "litert", "executorch", "coreml")
 ALL = "all"
 
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=named_path,
         metavar="FILE",
-        help="model file; for all, a folder (default: model.onnx, .xml, .tflite, .pte beside it)",
+        help="model file; for all, a folder (default: model.onnx, .xml, .tflite, .pte, .mlpackage beside it)",
     )
     proof = parser.add_mutually_exclusive_group()
     proof.add_argument(
@@ -96,7 +96,7 @@ def _run_all(args: argparse.Namespace) -> int:
         path = folder / f"model{FORMATS[target].suffix}"
         try:
             exported = _export(args, target, path)
-        except (MissingExtraError, ExportError) as error:
+        except (UsageError, ExportError) as error:
             errors.append(error)
             rows[target] = {"error": str(error)}
             if not args.json:
@@ -133,14 +133,18 @@ def _json(exported: Exported) -> dict[str, object]:
         "file": str(exported.path),
         "bytes": exported.size_bytes,
         "agreeing": exported.agreeing,
+        "unproven": exported.manifest.unproven,
         "precision": exported.manifest.precision,
         "reduction": codec.to_json(exported.manifest.reduction),
         "evaluation": exported.file.to_json() if exported.file else None,
+        "checkpoint": exported.checkpoint.to_json() if exported.checkpoint else None,
     }
 
 
 def _text(exported: Exported) -> str:
     first = f"{exported.path}: {exported.size_bytes / 1e6:.1f} MB, verified"
+    if exported.manifest.unproven is not None:
+        return _unproven_text(exported)
     if exported.file is None:
         return f"{first} on patterns; its accuracy was not measured"
     if exported.manifest.reduction is not None:
@@ -149,6 +153,17 @@ def _text(exported: Exported) -> str:
         f"{first}: all {exported.agreeing} answers are the checkpoint's\n"
         f"top-1 {exported.file.scores.main.percent()} %"
     )
+
+
+def _unproven_text(exported: Exported) -> str:
+    lines = [
+        f"{exported.path}: {exported.size_bytes / 1e6:.1f} MB, converted and checked, not run",
+        f"UNPROVEN: {exported.manifest.unproven}",
+    ]
+    if exported.checkpoint is not None:
+        top1 = exported.checkpoint.scores.main.percent()
+        lines.append(f"top-1 {top1} %, the checkpoint's; the file was not measured")
+    return "\n".join(lines)
 
 
 def _reduction_text(exported: Exported, reduction: Reduction) -> str:

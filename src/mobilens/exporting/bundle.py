@@ -17,7 +17,7 @@ from mobilens.exporting.draft import (
     seal,
     stated_accuracy,
 )
-from mobilens.exporting.targets import build_of, target_named
+from mobilens.exporting.targets import Target, build_of, target_named
 from mobilens.graph.pixels import fold_normalisation
 from mobilens.graph.rewrite import simplify
 from mobilens.graph.trace import trace
@@ -40,7 +40,7 @@ class Exported:
         path: The file.
         size_bytes: Its size, with what belongs to it.
         checkpoint: What the checkpoint reached; None when nothing was measured.
-        file: What the file reached on its own runtime, likewise.
+        file: What the file reached on its own runtime, likewise; None too where it is not run here.
         agreeing: On how many images both gave the same answer.
         manifest: What the file says about itself.
     """
@@ -89,7 +89,7 @@ def export_checkpoint(
         build_of(kind)(graph, manifest, temporary)
         seal(temporary, manifest)
         if dataset is not None:
-            before, after = _prove(temporary, predictor, dataset, observer)
+            before, after = _measured(temporary, kind, predictor, dataset, observer)
             main = torch_task(checkpoint.task.kind).main_score
             manifest = replace(manifest, accuracy=stated_accuracy(main, before, after))
             seal(temporary, manifest)
@@ -99,7 +99,19 @@ def export_checkpoint(
             raise ExportError(f"{error.given}; nothing was written") from None
     if dataset is None:
         return Exported(path, report.size_bytes, None, None, 0, manifest)
-    return Exported(path, report.size_bytes, before, after, before.num_images, manifest)
+    agreeing = 0 if after is None else before.num_images
+    return Exported(path, report.size_bytes, before, after, agreeing, manifest)
+
+
+def _measured(
+    file: Path, kind: Target, predictor: TorchPredictor, dataset: Dataset, observer: Observer
+) -> tuple[Evaluation, Evaluation | None]:
+    """Measure checkpoint and file, or the checkpoint alone where the file is not run here."""
+    if not kind.unproven:
+        return _prove(file, predictor, dataset, observer)
+    before = evaluate(predictor, dataset, observer=observer, label="measuring the checkpoint")
+    say_skipped(before, observer)
+    return before, None
 
 
 def _prove(

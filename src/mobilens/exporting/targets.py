@@ -49,6 +49,7 @@ class Target:
         extra: Name of the extra that installs them.
         placements: Where it may have integers; the one that proves fastest is taken.
         companions: Suffixes of further files that belong to one.
+        unproven: Why its files are not run here and stay unproven; empty where they are.
     """
 
     module: str
@@ -56,6 +57,7 @@ class Target:
     extra: str
     placements: tuple[Placement, ...] = (Placement("every value"),)
     companions: tuple[str, ...] = ()
+    unproven: str = ""
 
     def tools(self) -> dict[str, str]:
         """Give the version of each package that takes part."""
@@ -90,6 +92,13 @@ TARGETS = {
     ),
     "executorch": Target(
         "mobilens.exporting.executorch", {"executorch": "executorch"}, "executorch"
+    ),
+    "coreml": Target(
+        "mobilens.exporting.coreml",
+        {"coremltools": "coremltools"},
+        "coreml",
+        unproven="Core ML is a part of Apple's systems: no answer of this file was compared with "
+        "the checkpoint's",
     ),
 }
 
