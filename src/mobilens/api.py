@@ -231,10 +231,12 @@ def export(
     """
     require_train_extra("exporting")
     from mobilens.exporting.bundle import export_checkpoint
-    from mobilens.exporting.targets import target_named
+    from mobilens.exporting.targets import require_measurable, target_named
     from mobilens.nn.checkpoint import Checkpoint
 
     target_named(to)  # before anything is read
+    if int8:
+        require_measurable(to)
     given = Checkpoint.load(Path(checkpoint))
     dataset = _proof_data(given, checkpoint, data) if measure else None
     path = Path(checkpoint).with_name(f"model{FORMATS[to].suffix}") if out is None else Path(out)

@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=named_path,
         metavar="FILE",
-        help="model file; for all, a folder (default: model.onnx, .xml, .tflite, .pte, .mlpackage beside it)",
+        help="model file; for all, a folder (default: model.onnx, .xml, .tflite, .pte or "
+        ".mlpackage beside it)",
     )
     proof = parser.add_mutually_exclusive_group()
     proof.add_argument(

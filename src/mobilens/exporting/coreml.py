@@ -23,7 +23,7 @@ from mobilens.errors import ExportError
 from mobilens.graph import ops
 from mobilens.graph.quantised import Quantisation
 from mobilens.quiet import quiet
-from mobilens.runtime.formats.coreml import MAIN, WEIGHTS
+from mobilens.runtime.formats.coreml import CONTENTS, MAIN, WEIGHTS
 from mobilens.runtime.manifest import Manifest
 
 # The first systems that know programs: iOS 15 and macOS 12.
@@ -63,7 +63,7 @@ def build(
     (path / MAIN).write_bytes(spec.SerializeToString(deterministic=True))
     (path / WEIGHTS).parent.mkdir()
     shutil.copyfile(Path(model.weights_dir) / "weight.bin", path / WEIGHTS)
-    (path / "Manifest.json").write_text(_contents(), encoding="ascii")
+    (path / CONTENTS).write_text(_contents(), encoding="ascii")
 
 
 def _converted(graph: ops.Graph, manifest: Manifest) -> Any:

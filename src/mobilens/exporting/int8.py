@@ -15,7 +15,7 @@ from mobilens.compress import calibration
 from mobilens.compress.placement import Placement
 from mobilens.compress.quantiser import Quantised, Quantiser, Recipe
 from mobilens.data.dataset import Dataset
-from mobilens.errors import BundleError, ExportError, UsageError
+from mobilens.errors import BundleError, ExportError
 from mobilens.evaluation import Evaluation, drop, evaluate
 from mobilens.exporting.bundle import Exported
 from mobilens.exporting.draft import (
@@ -89,16 +89,9 @@ def export_int8(
         ExportError: It loses more, whatever was tried; nothing is written.
         DataError: No image for calibration can be read.
         WeightsError: The checkpoint's tensors are not those of its model.
-        UsageError: ``path`` is a folder, or bears another kind of file's suffix; or files of this
-            kind are not run here.
+        UsageError: ``path`` is a folder, or bears another kind of file's suffix.
     """
     kind = target_named(target)
-    if kind.unproven:
-        raise UsageError(
-            f"INT8 for {target}: it is not run here, so what INT8 would lose cannot be measured",
-            expected="a target whose files answer on this machine",
-            remedy="leave --int8 out, or another --to",
-        )
     suffix = FORMATS[target].suffix
     require_name(path, suffix)
     require_colour(checkpoint)

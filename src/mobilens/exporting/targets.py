@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from mobilens.compress.placement import Placement
-from mobilens.errors import MissingExtraError, UnknownNameError
+from mobilens.errors import MissingExtraError, UnknownNameError, UsageError
 from mobilens.graph.ops import Graph
 from mobilens.graph.quantised import Quantisation
 from mobilens.quiet import quiet
@@ -117,6 +117,20 @@ def target_named(name: str) -> Target:
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError.needed_for(f"a file for {name}", target.extra, module)
     return target
+
+
+def require_measurable(name: str) -> None:
+    """Refuse a target whose files are not run here, where their loss must be measured.
+
+    Raises:
+        UsageError: What it would lose cannot be measured.
+    """
+    if TARGETS[name].unproven:
+        raise UsageError(
+            f"INT8 for {name}: it cannot run here, so what INT8 would lose cannot be measured",
+            expected="a target whose files answer on this machine",
+            remedy="leave --int8 out, or name another --to",
+        )
 
 
 def build_of(target: Target) -> Build:

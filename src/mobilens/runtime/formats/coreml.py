@@ -6,6 +6,7 @@ Field numbers are those of Model.proto (https://github.com/apple/coremltools/tre
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 from mobilens.errors import BundleError
@@ -14,6 +15,7 @@ from mobilens.runtime.protobuf import BYTES, Field, bytes_field, encode_bytes, f
 
 MAIN = FORMATS["coreml"].main
 WEIGHTS = "Data/com.apple.CoreML/weights/weight.bin"
+CONTENTS = "Manifest.json"
 # Beside the weights there are two small files; more has no place here.
 MAX_FILES = 64
 LITTER = ".DS_Store"  # macOS leaves it in folders that somebody looked into
@@ -41,8 +43,9 @@ def take_apart(data: bytes, path: Path) -> Contents:
     files = _others(path)
     digest = hashlib.sha256(rest)
     for name in sorted(files.keys() - {WEIGHTS}):
-        digest.update(f"{name} {len(files[name])} ".encode())
-        digest.update(files[name])
+        held = _canonical(files[name]) if name == CONTENTS else files[name]
+        digest.update(f"{name} {len(held)} ".encode())
+        digest.update(held)
     weights = files.get(WEIGHTS)
     return Contents(
         size_bytes=len(data) + sum(map(len, files.values())),
@@ -111,11 +114,8 @@ def only_field(data: bytes, around: Field, number: int, name: str) -> Field:
     Raises:
         BundleError: There is none, or more.
     """
-    found = [
-        field
-        for field in fields_between(data, around.payload, around.end)
-        if field.number == number
-    ]
+    fields = fields_between(data, around.payload, around.end)
+    found = [field for field in fields if field.number == number]
     if len(found) != 1:
         raise BundleError(f"it has {len(found)} fields for its {name}", expected="one")
     return bytes_field(found[0])
@@ -128,6 +128,14 @@ def map_entry(data: bytes, field: Field) -> tuple[bytes, bytes]:
         if part.number in parts:
             parts[part.number] = data[bytes_field(part).payload : part.end]
     return parts[KEY], parts[VALUE]
+
+
+def _canonical(data: bytes) -> bytes:
+    """What the list of contents says: Apple's tools write it anew whenever they open a package."""
+    try:
+        return json.dumps(json.loads(data), sort_keys=True).encode()
+    except (ValueError, RecursionError):
+        return data
 
 
 def _others(path: Path) -> dict[str, bytes]:
