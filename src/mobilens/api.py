@@ -8,28 +8,39 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from mobilens.data.dataset import Dataset, DataSplits, load_split, load_splits
 from mobilens.data.files import find_images
 from mobilens.data.lint import Finding, LintReport, check_splits
 from mobilens.data.listing import Source
-from mobilens.errors import DataError, SpecError, UsageError
+from mobilens.errors import (
+    DataError,
+    ExportError,
+    MissingExtraError,
+    MobilensError,
+    PrecisionError,
+    SpecError,
+    UnknownNameError,
+    UsageError,
+)
 from mobilens.evaluation import Evaluation, label_suspects
 from mobilens.evaluation import evaluate as evaluate_predictor
 from mobilens.extras import require_train_extra
 from mobilens.model import Model, open_predictor
 from mobilens.observer import SILENT, Observer
 from mobilens.runtime.formats import FORMATS
+from mobilens.runtime.manifest import Precision
 from mobilens.runtime.verify import VerificationReport, verify_bundle
 from mobilens.spec.model import WidthRule
 
 if TYPE_CHECKING:
     from mobilens.deliver import Delivered
-    from mobilens.exporting.bundle import Exported
+    from mobilens.exporting.exported import Exported
+    from mobilens.exporting.order import Order
     from mobilens.nn.checkpoint import Checkpoint
     from mobilens.runtime.benchmark import BenchmarkReport
     from mobilens.training.recipe import Recipe
@@ -199,9 +210,10 @@ def export(
     to: str = "onnx",
     data: Source | None = None,
     measure: bool = True,
-    int8: bool = False,
+    precision: Precision = "float32",
     max_drop: float = 1.0,
     calibrate: Source | None = None,
+    threads: int | None = None,
     observer: Observer = SILENT,
 ) -> Exported:
     """Turn a checkpoint into a model file whose answers are proven to be the same.
@@ -213,45 +225,87 @@ def export(
             ``"coreml"``, which is converted and checked, and not run.
         data: What to prove it on; the run's own validation data by default.
         measure: False proves it on patterns alone and states no accuracy.
-        int8: Whether it shall compute in 8 bits; what that costs is measured and stated.
+        precision: What it stores and computes in: ``"float32"``, ``"float16"``, ``"bfloat16"`` or
+            ``"int8"``. What fewer bits cost is measured and stated.
         max_drop: Largest drop of the main score that is allowed then, in points.
         calibrate: Folder or files of photos that ranges are measured on; the run's own training
             data by default.
+        threads: Threads for one answer: it is timed with them, and opened with them where nothing
+            else is said.
         observer: Is told of progress.
 
     Raises:
         MissingExtraError: The [train] extra is not installed, or what the target needs is not.
-        UnknownNameError: There is no such target.
+        UnknownNameError: There is no such target or precision.
         WeightsError: The file is no checkpoint, or its tensors are not those of its model.
         DataError: The data cannot be used, or is not where it was.
         UsageError: ``out`` is a folder, the checkpoint does not say what it was trained with, or
-            INT8 for a target whose files are not run here.
-        ExportError: An answer differs from the checkpoint's, the new file does not verify, or INT8
-            loses more than is allowed; nothing is written.
+            the target has no such precision.
+        ExportError: An answer differs from the checkpoint's, the new file does not verify, or fewer
+            bits lose more than is allowed; nothing is written.
     """
     require_train_extra("exporting")
-    from mobilens.exporting.bundle import export_checkpoint
-    from mobilens.exporting.targets import require_measurable, target_named
-    from mobilens.nn.checkpoint import Checkpoint
+    from mobilens.exporting.targets import target_named
 
-    target_named(to)  # before anything is read
-    if int8:
-        require_measurable(to)
-    given = Checkpoint.load(Path(checkpoint))
-    dataset = _proof_data(given, checkpoint, data) if measure else None
+    target_named(to, precision)  # before anything is read
+    order = _order(
+        Path(checkpoint), data, measure, precision, max_drop, calibrate, threads, observer
+    )
     path = Path(checkpoint).with_name(f"model{FORMATS[to].suffix}") if out is None else Path(out)
-    if not int8:
-        return export_checkpoint(given, path, dataset, target=to, observer=observer)
-    if not 0 <= max_drop <= 100:
-        raise UsageError(f"max_drop is {max_drop}", expected="points, 0 to 100")
-    if dataset is None:
-        raise UsageError("INT8 without data to measure its drop on", remedy="--data VALIDATION")
-    from mobilens.compress.calibration import choose
-    from mobilens.exporting.int8 import Bounds, export_int8
+    return order.carry_out(path, to, precision)
 
-    chosen = choose(_calibration_files(given, Path(checkpoint), calibrate))
-    bounds = Bounds(dataset, chosen, max_drop / 100)
-    return export_int8(given, path, bounds, target=to, observer=observer)
+
+def export_all(
+    checkpoint: str | Path,
+    out: str | Path | None = None,
+    *,
+    data: Source | None = None,
+    measure: bool = True,
+    precision: Precision = "float32",
+    max_drop: float = 1.0,
+    calibrate: Source | None = None,
+    threads: int | None = None,
+    observer: Observer = SILENT,
+) -> Iterator[tuple[str, Exported | MobilensError]]:
+    """Turn a checkpoint into a file of every kind that can be written here, one after the other.
+
+    Args:
+        checkpoint: As for ``export``, likewise all that is not named here.
+        out: Folder for ``model.onnx`` and the others; the checkpoint's by default.
+        data: What to prove them on.
+        measure: False proves them on patterns alone.
+        precision: What they store and compute in.
+        max_drop: Largest drop that is allowed then, in points.
+        calibrate: Photos that ranges are measured on.
+        threads: Threads for one answer.
+        observer: Is told of progress.
+
+    Yields:
+        A target's name with its file, or with why there is none.
+
+    Raises:
+        UsageError: ``out`` is the name of a file; and as ``export``, before the first file.
+    """
+    folder = Path(checkpoint).parent if out is None else Path(out)
+    if folder.suffix:
+        raise UsageError(
+            f"{folder} is the name of one file",
+            expected="a folder, for all targets",
+            remedy="--out DIR",
+        )
+    require_train_extra("exporting")
+    from mobilens.exporting.targets import TARGETS
+
+    order = _order(
+        Path(checkpoint), data, measure, precision, max_drop, calibrate, threads, observer
+    )
+
+    for target in TARGETS:
+        try:
+            path = folder / f"model{FORMATS[target].suffix}"
+            yield target, order.carry_out(path, target, precision)
+        except (MissingExtraError, ExportError, PrecisionError) as error:
+            yield target, error
 
 
 def verify(path: str | Path) -> VerificationReport:
@@ -317,6 +371,38 @@ def check(
     # First, so that a model of other classes is refused at once.
     suspects = _mislabelled(model, data, splits, observer) if model else []
     return check_splits(splits, observer=observer).with_findings(suspects)
+
+
+def _order(
+    path: Path,
+    data: Source | None,
+    measure: bool,
+    precision: str,
+    max_drop: float,
+    calibrate: Source | None,
+    threads: int | None,
+    observer: Observer,
+) -> Order:
+    """Read what an export needs, once it is known to make sense."""
+    if precision not in get_args(Precision):
+        raise UnknownNameError.among("precision", precision, get_args(Precision))
+    if not 0 <= max_drop <= 100:
+        raise UsageError(f"max_drop is {max_drop}", expected="points, 0 to 100")
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads is {threads}", expected="1 or more")
+    if precision != "float32" and not measure:
+        raise UsageError(f"{precision} without data to measure its drop on", remedy="--data DATA")
+    from mobilens.compress.calibration import choose
+    from mobilens.exporting.order import Order
+    from mobilens.exporting.original import Original
+    from mobilens.nn.checkpoint import Checkpoint
+
+    checkpoint = Checkpoint.load(path)
+    dataset = _proof_data(checkpoint, path, data) if measure else None
+    chosen: Sequence[Path] = ()
+    if precision == "int8":
+        chosen = choose(_calibration_files(checkpoint, path, calibrate))
+    return Order(Original(checkpoint, dataset, observer), max_drop / 100, chosen, threads)
 
 
 def _require_training() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from mobilens.data.files import common_folder
 from mobilens.data.lint import Finding, check_splits
 from mobilens.evaluation import Evaluation, label_suspects
-from mobilens.exporting.bundle import Exported, export_checkpoint
+from mobilens.exporting.bundle import export_checkpoint
+from mobilens.exporting.exported import Exported
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.observer import Observer
 from mobilens.report import Epoch, LatencyRow, ModelFile, RunReport, write_report

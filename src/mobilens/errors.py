@@ -102,6 +102,10 @@ class MissingExtraError(UsageError):
         )
 
 
+class PrecisionError(UsageError):
+    """A precision that a kind of model file does not have."""
+
+
 class DataError(MobilensError):
     """A data set that cannot be used as asked."""
 

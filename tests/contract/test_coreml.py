@@ -411,4 +411,9 @@ def test_the_accuracy_is_the_checkpoint_s_alone(tmp_path, write_photos, capsys):
     assert main(["verify", str(tmp_path / "model.mlpackage")]) == 0
     assert "of its checkpoint, not of this file" in capsys.readouterr().out
     assert main([*words, "--int8"]) == 2
-    assert "what INT8 would lose cannot be measured" in capsys.readouterr().err
+    assert "not run here: what it would lose cannot be measured" in capsys.readouterr().err
+    size = verify_bundle(tmp_path / "model.mlpackage").size_bytes
+    assert main([*words, "--fp16"]) == 0
+    assert "MB in float16, converted and checked, not run" in capsys.readouterr().out
+    assert verify_bundle(tmp_path / "model.mlpackage").size_bytes < 0.75 * size
+    assert read_manifest(tmp_path / "model.mlpackage").precision == "float16"

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mobilens.compress.quantiser import Recipe
 from mobilens.exporting.ladder import Rung, climb
+from mobilens.exporting.workbench import Measured
 from mobilens.vision.intervals import Estimate, paired_difference
 
 
@@ -16,7 +17,8 @@ def climbed(loss, allowed=0.01, layers=40, can_equalise=True):
 
     def measure(name, recipe):
         value = loss(recipe)
-        return Rung(name, recipe, None, None, Estimate(value, value, value), 1, 1.0, 1.0)
+        lost = Estimate(value, value, value)
+        return Rung(name, recipe, None, Measured(None, None, lost, 1, 1.0, 1.0))
 
     quantiser = SimpleNamespace(layers=layers, can_equalise=can_equalise)
     return list(climb(quantiser, measure, allowed))

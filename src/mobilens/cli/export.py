@@ -5,21 +5,22 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mobilens.cli.arguments import named_path, points
+from mobilens.cli.arguments import named_path, points, positive_int
 from mobilens.cli.terminal import print_json
-from mobilens.errors import ExportError, UsageError
+from mobilens.errors import ExportError, MobilensError, UsageError
 from mobilens.observer import TerminalObserver
-from mobilens.runtime.formats import FORMATS
 from mobilens.spec import codec
 
 if TYPE_CHECKING:
-    from mobilens.exporting.bundle import Exported
+    from mobilens.exporting.exported import Exported
     from mobilens.runtime.manifest import Reduction
 
 TARGETS = ("onnx", "openvino", "litert", "executorch", "coreml")
 ALL = "all"
+NAMES = {"int8": "--int8", "float16": "--fp16", "bfloat16": "--bf16"}
+SHORT = {"int8": "INT8", "float16": "FP16", "bfloat16": "BF16"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,12 +50,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-data", action="store_true", help="prove it on patterns only; accuracy is not stated"
     )
     reduced = parser.add_argument_group("fewer bits")
-    reduced.add_argument("--int8", action="store_true", help="compute in 8 bits")
+    bits = reduced.add_mutually_exclusive_group()
+    bits.add_argument(
+        "--int8",
+        dest="precision",
+        action="store_const",
+        const="int8",
+        default="float32",
+        help="compute in 8 bits: smaller and faster",
+    )
+    bits.add_argument(
+        "--fp16",
+        dest="precision",
+        action="store_const",
+        const="float16",
+        help="store filters in 16 bits: half the size",
+    )
+    bits.add_argument(
+        "--bf16",
+        dest="precision",
+        action="store_const",
+        const="bfloat16",
+        help="compute in bfloat16, where a processor can: faster",
+    )
     reduced.add_argument(
         "--max-drop",
         type=points,
         metavar="POINTS",
-        help="largest loss of top-1 that is allowed (default: 1.0)",
+        help="largest loss of top-1 that they may cost (default: 1.0)",
     )
     reduced.add_argument(
         "--calibrate",
@@ -62,19 +85,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PHOTOS",
         help="photos that ranges are measured on (default: what it was trained with)",
     )
+    parser.add_argument(
+        "--threads",
+        type=positive_int,
+        metavar="N",
+        help="threads for one answer: timed with them, and opened with them later on "
+        "(default: timed with one, opened with every core)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Export, prove, print."""
-    if args.int8 and args.no_data:
-        raise UsageError("--int8 without data", expected="data to measure what is lost on")
-    for option, given in (("--calibrate", args.calibrate), ("--max-drop", args.max_drop)):
-        if given is not None and not args.int8:
-            raise UsageError(f"{option} is for --int8", remedy="--int8, or leave it out")
+    _check(args)
     if args.to == ALL:
         return _run_all(args)
-    exported = _export(args, args.to, args.out)
+    from mobilens.api import export
+
+    exported = export(args.checkpoint, args.out, to=args.to, **_options(args))
     if args.json:
         print_json(_json(exported))
     else:
@@ -82,51 +110,51 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check(args: argparse.Namespace) -> None:
+    """Refuse options that say nothing together."""
+    option = NAMES.get(args.precision)
+    if option and args.no_data:
+        raise UsageError(f"{option} without data", expected="data to measure what is lost on")
+    if args.calibrate is not None and args.precision != "int8":
+        raise UsageError("--calibrate is for --int8", remedy="--int8, or leave it out")
+    if args.max_drop is not None and not option:
+        raise UsageError(
+            f"--max-drop is for {', '.join(NAMES.values())}", remedy="one of them, or leave it out"
+        )
+
+
 def _run_all(args: argparse.Namespace) -> int:
     """Write every kind of file that can be, and say of each other why not."""
-    folder = args.checkpoint.parent if args.out is None else args.out
-    if folder.suffix:
-        raise UsageError(
-            f"{folder} is the name of one file",
-            expected="a folder, for --to all",
-            remedy="--out DIR",
-        )
+    from mobilens.api import export_all
+
     rows: dict[str, object] = {}
-    errors = []
-    for target in TARGETS:
-        path = folder / f"model{FORMATS[target].suffix}"
-        try:
-            exported = _export(args, target, path)
-        except (UsageError, ExportError) as error:
-            errors.append(error)
-            rows[target] = {"error": str(error)}
+    failures = []
+    for target, given in export_all(args.checkpoint, args.out, **_options(args)):
+        if isinstance(given, MobilensError):
+            failures.append(isinstance(given, ExportError))
+            rows[target] = {"error": str(given)}
             if not args.json:
-                print(f"{target}: {error}", file=sys.stderr)
+                print(f"{target}: {given}", file=sys.stderr)
             continue
-        rows[target] = _json(exported)
+        rows[target] = _json(given)
         if not args.json:
-            print(_text(exported), flush=True)
+            print(_text(given), flush=True)
     if args.json:
         print_json(rows)
-    if len(errors) == len(TARGETS):
-        return 1
-    return int(any(isinstance(error, ExportError) for error in errors))
+    # What is not installed is no failure, unless it is all there is.
+    return int(any(failures) or len(failures) == len(TARGETS))
 
 
-def _export(args: argparse.Namespace, target: str, path: Path | None) -> Exported:
-    from mobilens.api import export
-
-    return export(
-        args.checkpoint,
-        path,
-        to=target,
-        data=args.data or None,
-        measure=not args.no_data,
-        int8=args.int8,
-        max_drop=1.0 if args.max_drop is None else args.max_drop,
-        calibrate=args.calibrate,
-        observer=TerminalObserver(),
-    )
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "data": args.data or None,
+        "measure": not args.no_data,
+        "precision": args.precision,
+        "max_drop": 1.0 if args.max_drop is None else args.max_drop,
+        "calibrate": args.calibrate,
+        "threads": args.threads,
+        "observer": TerminalObserver(),
+    }
 
 
 def _json(exported: Exported) -> dict[str, object]:
@@ -157,8 +185,10 @@ def _text(exported: Exported) -> str:
 
 
 def _unproven_text(exported: Exported) -> str:
+    precision = exported.manifest.precision
     lines = [
-        f"{exported.path}: {exported.size_bytes / 1e6:.1f} MB, converted and checked, not run",
+        f"{exported.path}: {exported.size_bytes / 1e6:.1f} MB in {precision}, converted and "
+        "checked, not run",
         f"UNPROVEN: {exported.manifest.unproven}",
     ]
     if exported.checkpoint is not None:
@@ -177,13 +207,13 @@ def _reduction_text(exported: Exported, reduction: Reduction) -> str:
     lines = [
         f"top-1 {exported.file.scores.main.percent()} %, the checkpoint's "
         f"{exported.checkpoint.scores.main.percent()}",
-        f"INT8 drop: {drop.percent()} points, {100 * reduction.allowed:g} allowed; "
-        f"{reduction.rung}",
-        f"{speed.ms:.2f} ms on one thread, {speed.float_ms / speed.ms:.2f}x as fast as in float "
-        f"({speed.float_ms:.2f} ms)",
+        f"{SHORT[exported.manifest.precision]} drop: {drop.percent()} points, "
+        f"{100 * reduction.allowed:g} allowed; {reduction.rung}",
+        f"{speed.ms:.2f} ms on {'one thread' if speed.threads == 1 else f'{speed.threads} threads'}"
+        f", {speed.float_ms / speed.ms:.2f}x as fast as in float ({speed.float_ms:.2f} ms)",
     ]
-    if reduction.float_layers:
-        lines.append(f"in float: {', '.join(reduction.float_layers)}")
+    if reduction.integers and reduction.integers.float_layers:
+        lines.append(f"in float: {', '.join(reduction.integers.float_layers)}")
     if speed.slower:
         lines.append("note: on this machine the file in float is faster")
     return "\n".join(lines)

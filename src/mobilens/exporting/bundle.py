@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from mobilens.atomic import written_together
@@ -11,46 +11,23 @@ from mobilens.errors import BundleError, ExportError
 from mobilens.evaluation import Evaluation, evaluate
 from mobilens.exporting.draft import (
     draft_manifest,
-    require_colour,
     require_name,
     say_skipped,
     seal,
     stated_accuracy,
 )
+from mobilens.exporting.exported import Exported
+from mobilens.exporting.original import Original
 from mobilens.exporting.targets import Target, build_of, target_named
 from mobilens.graph.pixels import fold_normalisation
-from mobilens.graph.rewrite import simplify
-from mobilens.graph.trace import trace
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.observer import SILENT, Observer
 from mobilens.runtime.formats import FORMATS
-from mobilens.runtime.manifest import Manifest
+from mobilens.runtime.manifest import Precision
 from mobilens.runtime.predictor import BundlePredictor
 from mobilens.runtime.verify import verify_bundle
-from mobilens.tasks import build_trained, torch_task
-from mobilens.tasks.predictor import TorchPredictor
+from mobilens.tasks import torch_task
 from mobilens.vision.tasks import task_vision
-
-
-@dataclass(frozen=True)
-class Exported:
-    """A model file and its proof.
-
-    Attributes:
-        path: The file.
-        size_bytes: Its size, with what belongs to it.
-        checkpoint: What the checkpoint reached; None when nothing was measured.
-        file: What the file reached on its own runtime, likewise; None too where it is not run here.
-        agreeing: On how many images both gave the same answer.
-        manifest: What the file says about itself.
-    """
-
-    path: Path
-    size_bytes: int
-    checkpoint: Evaluation | None
-    file: Evaluation | None
-    agreeing: int
-    manifest: Manifest
 
 
 def export_checkpoint(
@@ -61,14 +38,36 @@ def export_checkpoint(
     target: str = "onnx",
     observer: Observer = SILENT,
 ) -> Exported:
-    """Write a model file, once its answers are the checkpoint's on every image.
+    """Write a model file in float32; arguments and errors as of ``export_float``.
 
     Args:
         checkpoint: What to export.
-        path: Where the file goes; it appears there whole and proven, or not at all.
+        path: Where the file goes.
         dataset: What to measure on; None writes a file whose accuracy is not stated.
-        target: Kind of file, one of ``targets.TARGETS``.
+        target: Kind of file.
         observer: Is told of progress.
+    """
+    return export_float(Original(checkpoint, dataset, observer), path, target=target)
+
+
+def export_float(
+    original: Original,
+    path: Path,
+    *,
+    target: str = "onnx",
+    precision: Precision = "float32",
+    threads: int | None = None,
+) -> Exported:
+    """Write a model file, once its answers are the checkpoint's on every image.
+
+    Files that are not run here are written without, and say so.
+
+    Args:
+        original: What to export, and what it is measured on.
+        path: Where the file goes; it appears there whole and proven, or not at all.
+        target: Kind of file, one of ``targets.TARGETS``.
+        precision: ``"float32"``, unless its files are not run here, so that no loss is measured.
+        threads: Threads for one answer, where nothing else is said when it is opened.
 
     Raises:
         MissingExtraError: What the target needs is not installed.
@@ -77,19 +76,22 @@ def export_checkpoint(
         WeightsError: The checkpoint's tensors are not those of its model.
         UsageError: ``path`` is a folder, or bears a checkpoint's suffix.
     """
-    kind = target_named(target)
+    kind = target_named(target, precision)
     require_name(path, FORMATS[target].suffix)
-    require_colour(checkpoint)
-    graph = fold_normalisation(simplify(trace(checkpoint)))
-    predictor = TorchPredictor(build_trained(checkpoint), checkpoint.task)
-    manifest = draft_manifest(checkpoint, predictor, graph, dataset, kind)
+    checkpoint, dataset = original.checkpoint, original.dataset
+    graph = fold_normalisation(original.graph)
+    manifest = replace(
+        draft_manifest(checkpoint, original.predictor, graph, dataset, kind),
+        precision=precision,
+        threads=threads,
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     # The engine reads real files, so the proof is of the very bytes that are then renamed.
     with written_together(path, kind.companions) as temporary:
         build_of(kind)(graph, manifest, temporary)
         seal(temporary, manifest)
         if dataset is not None:
-            before, after = _measured(temporary, kind, predictor, dataset, observer)
+            before, after = _measured(temporary, kind, original)
             main = torch_task(checkpoint.task.kind).main_score
             manifest = replace(manifest, accuracy=stated_accuracy(main, before, after))
             seal(temporary, manifest)
@@ -103,25 +105,21 @@ def export_checkpoint(
     return Exported(path, report.size_bytes, before, after, agreeing, manifest)
 
 
-def _measured(
-    file: Path, kind: Target, predictor: TorchPredictor, dataset: Dataset, observer: Observer
-) -> tuple[Evaluation, Evaluation | None]:
+def _measured(file: Path, kind: Target, original: Original) -> tuple[Evaluation, Evaluation | None]:
     """Measure checkpoint and file, or the checkpoint alone where the file is not run here."""
     if not kind.unproven:
-        return _prove(file, predictor, dataset, observer)
-    before = evaluate(predictor, dataset, observer=observer, label="measuring the checkpoint")
-    say_skipped(before, observer)
-    return before, None
+        return _prove(file, original)
+    say_skipped(original.evaluation, original.observer)
+    return original.evaluation, None
 
 
-def _prove(
-    file: Path, predictor: TorchPredictor, dataset: Dataset, observer: Observer
-) -> tuple[Evaluation, Evaluation]:
+def _prove(file: Path, original: Original) -> tuple[Evaluation, Evaluation]:
     """Measure checkpoint and file on the same images and compare every answer."""
-    label = "proving the model file"
-    before = evaluate(predictor, dataset, observer=observer, label=label)
-    after = evaluate(BundlePredictor(file), dataset, observer=observer, label=label)
-    vision = task_vision(predictor.task.kind)
+    assert original.dataset is not None
+    label, observer = "proving the model file", original.observer
+    before = original.evaluation
+    after = evaluate(BundlePredictor(file), original.dataset, observer=observer, label=label)
+    vision = task_vision(original.checkpoint.task.kind)
     differing = [
         sample.path
         for sample, one, other in zip(

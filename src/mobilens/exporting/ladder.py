@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from mobilens.compress.quantiser import Quantised, Quantiser, Recipe
-from mobilens.evaluation import Evaluation
-from mobilens.vision.intervals import Estimate
+from mobilens.exporting.workbench import Measured
 
 # Calibration images of the first rung, and of the others.
 FEW, MANY = 64, 128
@@ -24,21 +23,13 @@ class Rung:
         name: The way, in words.
         recipe: The same for the quantiser.
         quantised: What came of it.
-        evaluation: What the file reached.
-        drop: What it lost, as a share of the images.
-        size_bytes: Size of the file.
-        ms: Median time of one answer on one thread, milliseconds.
-        float_ms: The same of the float twin, in turns with it.
+        measured: What the file reached.
     """
 
     name: str
     recipe: Recipe
     quantised: Quantised
-    evaluation: Evaluation
-    drop: Estimate
-    size_bytes: int
-    ms: float
-    float_ms: float
+    measured: Measured
 
 
 Measure = Callable[[str, Recipe], Rung]
@@ -60,9 +51,9 @@ def climb(quantiser: Quantiser, measure: Measure, allowed: float) -> Iterator[Ru
         for name, recipe in rungs(quantiser, start):
             rung = measure(name, recipe)
             yield rung
-            if rung.drop.value <= allowed:
+            if rung.measured.drop.value <= allowed:
                 return
-            if best is None or rung.drop.value < best.drop.value:
+            if best is None or rung.measured.drop.value < best.measured.drop.value:
                 best = rung
 
 

@@ -17,6 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from mobilens.errors import ExportError
+from mobilens.exporting.float16 import float16
 from mobilens.exporting.layout import channels_last
 from mobilens.exporting.litert_metadata import LABELS, build_metadata
 from mobilens.exporting.litert_metadata import NAME as METADATA_NAME
@@ -32,6 +33,7 @@ SIGNATURE = "serving_default"
 B = schema.BuiltinOperator
 TENSOR_TYPES = {
     np.dtype(np.float32): schema.TensorType.FLOAT32,
+    np.dtype(np.float16): schema.TensorType.FLOAT16,
     np.dtype(np.uint8): schema.TensorType.UINT8,
     np.dtype(np.int8): schema.TensorType.INT8,
     np.dtype(np.int32): schema.TensorType.INT32,
@@ -61,10 +63,16 @@ INTEGER_VERSIONS = {
     B.DEQUANTIZE: 2,
     B.SUB: 2,
 }
+# The version of DEQUANTIZE that widens float16.
+HALF_VERSION = 3
 
 
 def build_litert(
-    graph: ops.Graph, quantisation: Quantisation | None = None, metadata: bytes = b""
+    graph: ops.Graph,
+    quantisation: Quantisation | None = None,
+    metadata: bytes = b"",
+    *,
+    half: bool = False,
 ) -> bytes:
     """Write a graph down.
 
@@ -72,11 +80,12 @@ def build_litert(
         graph: What to write.
         quantisation: What of it is 8-bit; nothing by default.
         metadata: What phone libraries read, see ``litert_metadata``.
+        half: Whether filters are stored in float16; XNNPACK widens them once, or computes so.
 
     Returns:
         The bytes of the file, still without a manifest.
     """
-    return _Writer(graph, quantisation or Quantisation({}, {})).write(metadata)
+    return _Writer(graph, quantisation or Quantisation({}, {}), half).write(metadata)
 
 
 def build(
@@ -91,7 +100,8 @@ def build(
         next(iter(graph.outputs)),
     )
     classifies = manifest.task.kind == "classify"
-    model = build_litert(graph, quantisation, metadata if classifies else b"")
+    half = manifest.precision == "float16"
+    model = build_litert(graph, quantisation, metadata if classifies else b"", half=half)
     data = add_file(model, LABELS, labels.encode("utf-8", "surrogateescape"))
     path.write_bytes(data)
 
@@ -102,8 +112,8 @@ class _Writer:
     A value may exist twice, as float and as integers; what reads it asks for the one it needs.
     """
 
-    def __init__(self, graph: ops.Graph, quantisation: Quantisation) -> None:
-        self._graph, self._quantisation = graph, quantisation
+    def __init__(self, graph: ops.Graph, quantisation: Quantisation, half: bool) -> None:
+        self._graph, self._quantisation, self._half = graph, quantisation, half
         self._tensors: list[Any] = []
         self._buffers: list[Any] = [schema.BufferT()]  # the first is empty, by the schema
         self._operators: list[Any] = []
@@ -221,7 +231,7 @@ class _Writer:
         integer: bool,
     ) -> None:
         """Write what has filters and a bias."""
-        filters = self._constant(f"{op.output}.weight", np.ascontiguousarray(weight))
+        filters = self._filters(f"{op.output}.weight", np.ascontiguousarray(weight))
         bias = self._quantisation.bias(op) if integer else op.bias
         added = self._constant(f"{op.output}.bias", bias)
         clamp = op.clamp
@@ -238,6 +248,14 @@ class _Writer:
         raw = self._tensor(f"{op.output}.raw", self._physical(op.output), np.float32)
         self._operator(code, [source, filters, added], [raw], options)
         self._clamped(op, raw, clamp)
+
+    def _filters(self, name: str, weight: NDArray[Any]) -> int:
+        if not self._half or weight.dtype != np.float32:
+            return self._constant(name, weight)
+        stored = self._constant(f"{name}.half", float16(weight, name))
+        widened = self._tensor(name, weight.shape, np.float32)
+        self._operator(B.DEQUANTIZE, [stored], [widened], schema.DequantizeOptionsT())
+        return widened
 
     def _clamped(self, op: ops.Op, raw: int, clamp: ops.Clamp) -> None:
         lowest, highest = clamp
@@ -422,6 +440,8 @@ class _Writer:
         integer = self._tensors[outputs[0]].type == schema.TensorType.INT8
         integer |= code == B.DEQUANTIZE
         version = INTEGER_VERSIONS.get(code, 1) if integer else 1
+        if self._tensors[inputs[0]].type == schema.TensorType.FLOAT16:
+            version = HALF_VERSION
         operator.opcodeIndex = self._codes.setdefault((code, version), len(self._codes))
         operator.inputs, operator.outputs = inputs, outputs
         if options is not None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from mobilens.errors import ExportError
+from mobilens.exporting.float16 import float16
 from mobilens.graph import ops
 from mobilens.graph.quantised import Grid, Quantisation
 from mobilens.runtime.manifest import Manifest
@@ -32,37 +33,46 @@ ACTIVATIONS: dict[str, str] = {
 
 
 def build_onnx(
-    graph: ops.Graph, quantisation: Quantisation | None = None, *, turn_last: bool = False
+    graph: ops.Graph,
+    quantisation: Quantisation | None = None,
+    *,
+    half: bool = False,
+    turn_last: bool = False,
 ) -> bytes:
     """Write a graph down.
 
     Args:
         graph: What to write.
         quantisation: What of it is 8-bit; nothing by default.
+        half: Whether filters are stored in float16, each with a cast to float32 that runtimes do
+            once.
         turn_last: Whether pixels become float before they become (C, H, W), for runtimes that
             keep (H, W, C) in memory; four bytes are turned in place of one elsewhere.
 
     Returns:
         The bytes of the file, still without a manifest.
     """
-    return _Writer(graph, quantisation or Quantisation({}, {}), turn_last).write()
+    return _Writer(graph, quantisation or Quantisation({}, {}), half, turn_last).write()
 
 
 def build(
     graph: ops.Graph,
-    manifest: Manifest,  # noqa: ARG001 - part of the contract
+    manifest: Manifest,
     path: Path,
     quantisation: Quantisation | None = None,
 ) -> None:
     """Write a graph as one file."""
-    path.write_bytes(build_onnx(graph, quantisation))
+    path.write_bytes(build_onnx(graph, quantisation, half=manifest.precision == "float16"))
 
 
 class _Writer:
     """The parts of the file as they come together."""
 
-    def __init__(self, graph: ops.Graph, quantisation: Quantisation, turn_last: bool) -> None:
-        self._graph, self._quantisation, self._turn_last = graph, quantisation, turn_last
+    def __init__(
+        self, graph: ops.Graph, quantisation: Quantisation, half: bool, turn_last: bool
+    ) -> None:
+        self._graph, self._quantisation = graph, quantisation
+        self._half, self._turn_last = half, turn_last
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
         # The name under which a value is read as float; integers are read through their pair.
@@ -191,13 +201,19 @@ class _Writer:
         """Filters and bias: as they are, or as integers with what turns them back."""
         weight, bias = f"{op.output}.weight", f"{op.output}.bias"
         if not self._quantisation.has_integer_filters(op):
-            return self._constant(weight, op.weight), self._constant(bias, op.bias)
+            return self._filter(weight, op.weight), self._constant(bias, op.bias)
         scales = self._quantisation.scales[op.output]
         step = np.float64(self._quantisation.grids[op.inputs[0]].scale) * scales
         return (
             self._dequantised(weight, self._quantisation.filters(op), scales),
             self._dequantised(bias, self._quantisation.bias(op), step.astype(np.float32)),
         )
+
+    def _filter(self, name: str, values: ops.Floats) -> str:
+        if not self._half:
+            return self._constant(name, values)
+        stored = self._constant(f"{name}.half", float16(values, name))
+        return self._node("Cast", [stored], name, to=TensorProto.FLOAT)
 
     def _dequantised(self, name: str, values: NDArray[Any], scales: NDArray[np.float32]) -> str:
         inputs = [

@@ -21,7 +21,7 @@ NUMBERED = re.compile(r"[A-Za-z]+_\d+")
 
 def build(
     graph: Graph,
-    manifest: Manifest,  # noqa: ARG001 - part of the contract
+    manifest: Manifest,
     path: Path,
     quantisation: Quantisation | None = None,
 ) -> None:
@@ -33,8 +33,9 @@ def build(
         if NUMBERED.fullmatch(node.friendly_name):
             # OpenVINO counts on through the life of a process: the same model, another file.
             node.friendly_name = f"{node.get_type_name()}.{number}"
-    # Written as it is: the default would round every weight to sixteen bits.
-    openvino.save_model(model, path, compress_to_fp16=False)
+    # What computes in bfloat16 keeps less of its filters than float16 holds.
+    half = manifest.precision in ("float16", "bfloat16")
+    openvino.save_model(model, path, compress_to_fp16=half)
 
 
 def _framed(graph: Graph, quantisation: Quantisation) -> tuple[Graph, Quantisation]:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from mobilens.compress.placement import Placement
-from mobilens.errors import MissingExtraError, UnknownNameError, UsageError
+from mobilens.errors import MissingExtraError, PrecisionError, UnknownNameError
 from mobilens.graph.ops import Graph
 from mobilens.graph.quantised import Quantisation
 from mobilens.quiet import quiet
-from mobilens.runtime.manifest import Manifest
+from mobilens.runtime.manifest import Manifest, Precision
 
 
 class Build(Protocol):
@@ -50,6 +50,7 @@ class Target:
         placements: Where it may have integers; the one that proves fastest is taken.
         companions: Suffixes of further files that belong to one.
         unproven: Why its files are not run here and stay unproven; empty where they are.
+        precisions: What it may store its filters and compute in.
     """
 
     module: str
@@ -57,6 +58,7 @@ class Target:
     extra: str
     placements: tuple[Placement, ...] = (Placement("every value"),)
     companions: tuple[str, ...] = ()
+    precisions: tuple[Precision, ...] = ("float32", "float16", "int8")
     unproven: str = ""
 
     def tools(self) -> dict[str, str]:
@@ -84,6 +86,7 @@ TARGETS = {
             Placement("every value", pairs=True),
         ),
         (".bin",),
+        ("float32", "float16", "bfloat16", "int8"),
     ),
     "litert": Target(
         "mobilens.exporting.litert",
@@ -91,46 +94,50 @@ TARGETS = {
         "litert",
     ),
     "executorch": Target(
-        "mobilens.exporting.executorch", {"executorch": "executorch"}, "executorch"
+        "mobilens.exporting.executorch",
+        {"executorch": "executorch"},
+        "executorch",
+        # XNNPACK takes filters in float16 where it computes so, which takes other processors.
+        precisions=("float32", "int8"),
     ),
     "coreml": Target(
         "mobilens.exporting.coreml",
         {"coremltools": "coremltools"},
         "coreml",
+        precisions=("float32", "float16"),
         unproven="Core ML is a part of Apple's systems: no answer of this file was compared with "
         "the checkpoint's",
     ),
 }
 
 
-def target_named(name: str) -> Target:
+def target_named(name: str, precision: Precision = "float32") -> Target:
     """Look a target up.
+
+    Args:
+        name: Its name.
+        precision: What its file shall be in.
 
     Raises:
         UnknownNameError: No target has this name.
+        PrecisionError: It has no such precision.
         MissingExtraError: What it needs is not installed.
     """
     if name not in TARGETS:
         raise UnknownNameError.among("target", name, TARGETS)
     target = TARGETS[name]
+    if precision not in target.precisions:
+        others = [other for other, kind in TARGETS.items() if precision in kind.precisions]
+        unknown = ", which is not run here: what it would lose cannot be measured"
+        raise PrecisionError(
+            f"a file for {name} in {precision}{unknown if target.unproven else ''}",
+            expected=" or ".join(target.precisions),
+            remedy=f"--to {' or '.join(others)}",
+        )
     for module in target.needs:
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError.needed_for(f"a file for {name}", target.extra, module)
     return target
-
-
-def require_measurable(name: str) -> None:
-    """Refuse a target whose files are not run here, where their loss must be measured.
-
-    Raises:
-        UsageError: What it would lose cannot be measured.
-    """
-    if TARGETS[name].unproven:
-        raise UsageError(
-            f"INT8 for {name}: it cannot run here, so what INT8 would lose cannot be measured",
-            expected="a target whose files answer on this machine",
-            remedy="leave --int8 out, or name another --to",
-        )
 
 
 def build_of(target: Target) -> Build:

@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,10 @@ from mobilens.vision.predictor import Pixels
 
 FORMAT = 1
 MAX_TEXT_BYTES = 32 * 1024 * 1024
+
+
+# What a file stores its filters in, and computes in as far as its runtime can.
+Precision: TypeAlias = Literal["float32", "float16", "bfloat16", "int8"]
 
 
 @dataclass(frozen=True)
@@ -101,23 +105,49 @@ class Speed:
     """How fast a file of reduced precision is beside its twin in float32.
 
     Attributes:
-        ms: Median time of one answer of this file, milliseconds, on one thread.
+        ms: Median time of one answer of this file, milliseconds.
         float_ms: The same of its twin, in turns with it.
-        slower: Whether fewer bits gained nothing here.
+        slower: Whether it takes longer, by more than 3 %: less is noise.
+        threads: Threads for one answer.
         cpu: The processor.
     """
 
     ms: float
     float_ms: float
     slower: bool
+    threads: int
     cpu: str
 
     def __post_init__(self) -> None:
-        if self.slower != (self.ms > self.float_ms):
+        if self.slower != self.takes_longer(self.ms, self.float_ms):
             raise SpecError(
                 f"slower is {self.slower} for {self.ms} ms and {self.float_ms} ms in float",
                 expected="true where it takes longer",
             )
+
+    @staticmethod
+    def takes_longer(ms: float, float_ms: float) -> bool:
+        """Whether one time is longer than that of the float twin, by more than noise."""
+        return ms > 1.03 * float_ms
+
+
+@dataclass(frozen=True)
+class Integers:
+    """How 8 bits were chosen.
+
+    Attributes:
+        recipe: What was done, as JSON values.
+        calibration_images: How many images ranges were measured on.
+        calibration_sha256: Hash of these images as the net gets them.
+        layers: Layers that compute in 8 bits.
+        float_layers: Names of those that were left in float.
+    """
+
+    recipe: dict[str, Any]
+    calibration_images: int
+    calibration_sha256: str
+    layers: int
+    float_layers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -129,24 +159,16 @@ class Reduction:
         drop_interval: Its 95 % interval, from the images that both answered.
         allowed: Largest drop that was allowed.
         rung: What was done to stay within it, in words.
-        recipe: The same as JSON values.
-        calibration_images: How many images ranges were measured on.
-        calibration_sha256: Hash of these images as the net gets them.
-        integer_layers: Layers that compute in 8 bits.
-        float_layers: Names of those that were left in float.
         speed: Beside the float twin, on the machine that wrote this file.
+        integers: How 8 bits were chosen; None where there are 16.
     """
 
     drop: float
     drop_interval: tuple[float, float]
     allowed: float
     rung: str
-    recipe: dict[str, Any]
-    calibration_images: int
-    calibration_sha256: str
-    integer_layers: int
-    float_layers: tuple[str, ...]
     speed: Speed
+    integers: Integers | None = None
 
 
 @dataclass(frozen=True)
@@ -240,6 +262,7 @@ class Manifest:
         precision: What it computes in, as far as its runtime can.
         reduction: What fewer bits cost; None in float32.
         unproven: Why its answers were never compared with the checkpoint's; None where they were.
+        threads: Threads for one answer that it was made for; None leaves it to who opens it.
         tools: Version of each tool that made it, by name.
         mobilens: Version of mobilens that made it.
         tensors: SHA-256 of each weight, by name; filled in by ``bundle.write_manifest``.
@@ -257,9 +280,10 @@ class Manifest:
     accuracy: Accuracy | None = None
     licence: Licence = Licence()
     provenance: dict[str, Any] = field(default_factory=dict)
-    precision: Literal["float32", "float16", "bfloat16", "int8"] = "float32"
+    precision: Precision = "float32"
     reduction: Reduction | None = None
     unproven: str | None = None
+    threads: int | None = None
     tools: dict[str, str] = field(default_factory=dict)
     mobilens: str = ""
     tensors: dict[str, str] = field(default_factory=dict)
@@ -273,6 +297,8 @@ class Manifest:
                 f"{self.task.preprocessing.size}",
                 expected="one size",
             )
+        if self.threads is not None and self.threads < 1:
+            raise SpecError(f"threads is {self.threads}", expected="1 or more")
         if not self.outputs:
             raise SpecError("the graph gives no output", expected="one or more")
         if not (math.isfinite(self.tolerance) and self.tolerance > 0):

@@ -33,7 +33,8 @@ class BundlePredictor:
         Args:
             path: File written by ``mobilens export``.
             engine: Name of the engine; the one of the file's format by default.
-            threads: Threads for one answer; as many as there are cores by default.
+            threads: Threads for one answer; by default what the file was made for, or as many as
+                there are cores.
 
         Raises:
             BundleError: It is no model file of mobilens, or the engine cannot load it.
@@ -48,6 +49,7 @@ class BundlePredictor:
         self.manifest, kind = _checked_manifest(self.path)
         self.task = self.manifest.task
         self.data_fingerprint: str | None = self.manifest.provenance.get("data_fingerprint")
+        threads = threads or self.manifest.threads
         self.engine = engine_type(engine or FORMATS[kind].engine)(self.path, threads)
         if self.engine.outputs != self.manifest.outputs:
             raise BundleError(

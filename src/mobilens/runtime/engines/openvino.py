@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mobilens.cores import usable_cores
 from mobilens.errors import BundleError
+from mobilens.runtime.bundle import read_manifest
 from mobilens.runtime.engines import Port
 from mobilens.vision.predictor import Pixels, RawOutputs
 
@@ -38,7 +39,7 @@ class OpenVinoEngine:
         Raises:
             BundleError: OpenVINO cannot load it, or its input is another one.
         """
-        self._core, self._options = openvino.Core(), _options(threads)
+        self._core, self._options = openvino.Core(), _options(threads, _in_bfloat16(path))
         self._model = _read(self._core, path)
         inputs = self._model.inputs
         if [given.element_type for given in inputs] != [openvino.Type.u8]:
@@ -129,11 +130,19 @@ class OpenVinoGraph:
         return request
 
 
-def _options(threads: int | None) -> dict[str, Any]:
+def _in_bfloat16(path: Path) -> bool:
+    """Whether a file asks for bfloat16; OpenVINO is told so when it compiles."""
+    try:
+        return read_manifest(path).precision == "bfloat16"
+    except BundleError:
+        return False
+
+
+def _options(threads: int | None, bfloat16: bool = False) -> dict[str, Any]:
     return {
         "INFERENCE_NUM_THREADS": threads or usable_cores(),
         # Left to itself it computes in bfloat16 where the processor can: other answers.
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
         "PERFORMANCE_HINT": "LATENCY",
     }
 
