@@ -149,12 +149,21 @@ def resume(folder: str | Path, *, observer: Observer = SILENT) -> Delivered:
     return _run(settings_to_resume(Path(folder)), Path(folder), observer)
 
 
-def load(path: str | Path, *, threads: int | None = None) -> Model:
+def load(
+    path: str | Path,
+    *,
+    threads: int | None = None,
+    preprocess: str | Path | None = None,
+    labels: str | Path | None = None,
+) -> Model:
     """Open a model file, or a checkpoint where torch is installed.
 
     Args:
         path: ``model.onnx`` or ``best.safetensors`` of a run.
         threads: Threads for one answer and for decoding; every core by default.
+        preprocess: For a file of another tool, how its pixels are prepared: a JSON file, or text
+            such as ``"size=224,mean=0.485/0.456/0.406,std=0.229/0.224/0.225"``.
+        labels: Likewise, a text file with the names of its classes; numbers by default.
 
     Raises:
         BundleError: It is no model file, or cannot be trusted.
@@ -162,7 +171,7 @@ def load(path: str | Path, *, threads: int | None = None) -> Model:
         MissingExtraError: A checkpoint, and torch is not installed.
         UsageError: ``threads`` is below 1.
     """
-    return Model(path, threads=threads)
+    return Model(path, threads=threads, preprocess=preprocess, labels=labels)
 
 
 def evaluate(
@@ -172,6 +181,8 @@ def evaluate(
     split: str = "val",
     batch_size: int = 32,
     threads: int | None = None,
+    preprocess: str | Path | None = None,
+    labels: str | Path | None = None,
     observer: Observer = SILENT,
 ) -> Evaluation:
     """Measure a model file or a checkpoint on labelled photos.
@@ -184,13 +195,15 @@ def evaluate(
             those that were held out.
         batch_size: Photos answered at once, 1 or more.
         threads: Threads for one answer and for decoding; every core by default.
+        preprocess: For a file of another tool, as for ``load``; likewise the next.
+        labels: Names of its classes.
         observer: Is told of progress.
 
     Raises:
         BundleError: The model cannot be trusted.
         DataError: The data cannot be used, or has classes that the model does not know.
     """
-    predictor = open_predictor(model, threads)
+    predictor = open_predictor(model, threads, preprocess=preprocess, labels=labels)
     dataset = load_split(data, split, predictor.task.class_names)
     if dataset.split == "all" and split == "val":
         dataset = _not_learnt(data, dataset, predictor.data_fingerprint, observer)
