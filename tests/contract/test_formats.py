@@ -5,6 +5,7 @@ import io
 import random
 import shutil
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from mobilens.runtime.benchmark import benchmark
 from mobilens.runtime.bundle import read_bundle, read_manifest, write_manifest
 from mobilens.runtime.engines import ELSEWHERE, ENGINES, GRAPHS, engine_type
 from mobilens.runtime.flatbuffer import Flatbuffer
+from mobilens.runtime.foreign import is_foreign, open_foreign
 from mobilens.runtime.formats import FORMATS, main_file
 from mobilens.runtime.predictor import BundlePredictor
 from mobilens.runtime.verify import check_bundle, verify_bundle
@@ -175,6 +177,36 @@ def test_bytes_that_are_changed_never_pass(copy):
             assert not check_bundle(copy).ok, place
 
 
+@pytest.mark.parametrize("lie", ["size", "classes", "outputs", "golden"])
+def test_a_manifest_that_lies_about_its_graph_is_refused(copy, lie):
+    manifest = read_manifest(copy)
+    task, golden = manifest.task, manifest.golden
+    if lie == "size":
+        prepared = replace(task.preprocessing, size=(32, 32))
+        picture = replace(manifest.input, size=(32, 32))
+        manifest = replace(manifest, input=picture, task=replace(task, preprocessing=prepared))
+    elif lie == "classes":
+        manifest = replace(manifest, task=replace(task, class_names=(*NAMES, "another")))
+    elif lie == "outputs":
+        manifest = replace(manifest, outputs=("boxes",))
+    elif manifest.unproven is None:
+        outputs = {
+            name: tuple(1 - one for one in values) for name, values in golden[0].outputs.items()
+        }
+        manifest = replace(manifest, golden=(replace(golden[0], outputs=outputs), *golden[1:]))
+    else:
+        pytest.skip("golden answers of files that are not run are compared nowhere")
+    file = main_file(copy)
+    # Sealed as if it were true: the bytes are as the manifest says, what it says is not.
+    file.write_bytes(write_manifest(file.read_bytes(), manifest, copy))
+    report = check_bundle(copy)
+    assert not report.ok
+    (failed,) = (check for check in report.checks if check.result == "failed")
+    assert failed.name in ("answers", "interface")
+    assert failed.detail
+    assert main(["verify", str(copy)]) == 1
+
+
 @pytest.mark.parametrize("keep", [0, 7, 300, 0.5, 0.99])
 def test_a_file_cut_short_is_refused(copy, keep):
     file = main_file(copy)
@@ -319,6 +351,9 @@ def test_archives_that_swell_are_not_unpacked(packed, tmp_path, kind, said):
     with pytest.raises(BundleError, match=said):
         verify_bundle(path)
     assert main(["verify", str(path)]) == 1
+    for look in (is_foreign, open_foreign):
+        with pytest.raises(BundleError, match=said):
+            look(path)
 
 
 def test_a_model_without_an_archive_has_no_manifest(packed, tmp_path):
