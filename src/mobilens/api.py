@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -27,22 +28,25 @@ from mobilens.errors import (
     UnknownNameError,
     UsageError,
 )
-from mobilens.evaluation import Evaluation, label_suspects
+from mobilens.evaluation import Evaluation, dataset_name, label_suspects
 from mobilens.evaluation import evaluate as evaluate_predictor
 from mobilens.extras import require_train_extra
 from mobilens.model import Model, open_predictor
-from mobilens.observer import SILENT, Observer
+from mobilens.observer import SILENT, Observer, SayOnce
 from mobilens.runtime.formats import FORMATS
-from mobilens.runtime.manifest import Precision
+from mobilens.runtime.manifest import MeasuredOn, Precision
 from mobilens.runtime.verify import VerificationReport, verify_bundle
 from mobilens.spec.model import WidthRule
+from mobilens.vision.predictor import Predictor
 
 if TYPE_CHECKING:
     from mobilens.deliver import Delivered
     from mobilens.exporting.exported import Exported
     from mobilens.exporting.order import Order
     from mobilens.nn.checkpoint import Checkpoint
-    from mobilens.runtime.benchmark import BenchmarkReport
+    from mobilens.runtime.benchmark import Rival
+    from mobilens.runtime.measurement import BenchmarkReport, LeftOut
+    from mobilens.runtime.operators import OperatorReport
     from mobilens.training.recipe import Recipe
     from mobilens.training.settings import TrainSettings
 
@@ -204,12 +208,9 @@ def evaluate(
         DataError: The data cannot be used, or has classes that the model does not know.
     """
     predictor = open_predictor(model, threads, preprocess=preprocess, labels=labels)
-    dataset = load_split(data, split, predictor.task.class_names)
-    if dataset.split == "all" and split == "val":
-        dataset = _not_learnt(data, dataset, predictor.data_fingerprint, observer)
     return evaluate_predictor(
         predictor,
-        dataset,
+        _part(data, split, predictor, observer),
         batch_size=batch_size,
         threads=threads,
         observer=observer,
@@ -234,7 +235,7 @@ def export(
     Args:
         checkpoint: ``best.safetensors`` of a run.
         out: Model file; ``model`` with the target's suffix beside the checkpoint by default.
-        to: Kind of file: ``"onnx"``, ``"openvino"``, ``"litert"``, ``"executorch"`` or
+        to: Kind of file: ``"onnx"``, ``"openvino"``, ``"litert"``, ``"executorch"``, ``"ncnn"``, or
             ``"coreml"``, which is converted and checked, and not run.
         data: What to prove it on; the run's own validation data by default.
         measure: False proves it on patterns alone and states no accuracy.
@@ -335,34 +336,136 @@ def verify(path: str | Path) -> VerificationReport:
 
 
 def benchmark(
+    files: str | Path | Sequence[str | Path] = (),
+    *,
+    threads: Sequence[int] = (1,),
+    batches: Sequence[int] = (1,),
+    rounds: int = 5,
+    data: Source | None = None,
+    against: Sequence[str] = (),
+    imports: Sequence[str | Path] = (),
+    observer: Observer = SILENT,
+) -> BenchmarkReport:
+    """Measure latency, throughput, memory, size and accuracy of model files, side by side.
+
+    Args:
+        files: One model file or several; one named twice is measured once. None where results
+            are imported alone. A file of another tool, without a manifest, is measured on random
+            values of the types that it reads.
+        threads: Threads for one answer, 1 or more each.
+        batches: Images in one run, 1 or more each.
+        rounds: Fresh processes for each file, number of threads and batch; they take turns.
+        data: Validation data that each file's accuracy is measured on, as ``evaluate`` does.
+        against: ``"torchvision"``, ``"timm"``: their nets of the same architecture, exported in
+            the plain way, take their turns too; needs the [peers] extra.
+        imports: Results of other machines: ``result.json`` of a device kit, to stand beside these.
+        observer: Is told of progress.
+
+    Raises:
+        BundleError: A file is no model file, or one of mobilens that was changed.
+        DataError: The data cannot be used, or has classes that a model does not know; a result of
+            another machine cannot be read.
+        MissingExtraError: A library to measure against is not installed.
+        UsageError: Nothing to measure, or a number that does not do.
+        MobilensError: A measurement ended early, for want of memory perhaps.
+    """
+    from mobilens.runtime.benchmark import benchmark as measure
+    from mobilens.runtime.measurement import read_report
+
+    others = [one for path in imports for one in read_report(Path(path)).machines()]
+    names = list(dict.fromkeys(_names(files)))
+    if others and not names:
+        return replace(others[0], imported=tuple(others[1:]))
+    if against and 1 not in batches:
+        shown = ", ".join(map(str, batches))
+        raise UsageError(f"a comparison with batches of {shown}", expected="1 among them")
+    with tempfile.TemporaryDirectory() as folder:
+        rivals, left_out = _rivals(names, against, Path(folder), observer)
+        answers = {} if data is None else _answers(names, data, observer)
+        report = measure(
+            names,
+            threads=threads,
+            batches=batches,
+            rounds=rounds,
+            peaks=True,
+            rivals=rivals,
+            observer=observer,
+        )
+    report = replace(report, left_out=tuple(left_out), imported=tuple(others))
+    return _with_accuracy(report, answers)
+
+
+def operators(
+    files: str | Path | Sequence[str | Path],
+    *,
+    threads: int = 1,
+    observer: Observer = SILENT,
+) -> list[OperatorReport]:
+    """Tell which operators each file's runtime ran, in what precision, and their share of time.
+
+    Args:
+        files: One model file or several.
+        threads: Threads for one answer, 1 or more.
+        observer: Is told of progress.
+
+    Raises:
+        BundleError: A file is no model file of mobilens, or was changed.
+        UsageError: No file was given, or its runtime does not tell.
+        MissingExtraError: A runtime is not installed.
+        MobilensError: A file did not run.
+    """
+    from mobilens.runtime.operators import operators as profile
+
+    names = list(dict.fromkeys(_names(files)))
+    if not names:
+        raise UsageError("no model file was given", expected="one or more")
+    return [profile(name, threads) for name in observer.progress(names, len(names), "operators")]
+
+
+def write_device_kit(
+    folder: str | Path,
     files: str | Path | Sequence[str | Path],
     *,
     threads: Sequence[int] = (1,),
     batches: Sequence[int] = (1,),
     rounds: int = 5,
+    data: Source | None = None,
     observer: Observer = SILENT,
-) -> BenchmarkReport:
-    """Measure latency, throughput, memory and size of model files, side by side.
+) -> Path:
+    """Write a folder that measures model files on the machine that it is copied to.
 
     Args:
-        files: One model file or several; one named twice is measured once.
+        folder: Where to; it must not exist, or be empty.
+        files: One model file or several.
         threads: Threads for one answer, 1 or more each.
         batches: Images in one run, 1 or more each.
-        rounds: Fresh processes for each file, number of threads and batch; they take turns.
-        observer: Is told of progress.
+        rounds: Fresh processes for each file, number of threads and batch.
+        data: Validation data for accuracy there; at most 500 photos go with the files.
+        observer: Is told what a person should know.
+
+    Returns:
+        The folder; its README.txt says what to do with it.
 
     Raises:
         BundleError: A file is no model file of mobilens, or was changed.
-        UsageError: Nothing to measure, or a number below 1.
-        MobilensError: A measurement ended early, for want of memory perhaps.
+        DataError: The data cannot be used, or has classes that a model does not know.
+        UsageError: The folder holds something, or no file was given.
     """
-    from mobilens.runtime.benchmark import benchmark as measure
+    from mobilens.device_kit.write import write_kit
+    from mobilens.runtime.predictor import load_predictor
 
-    return measure(
-        list(dict.fromkeys(_names(files))),
+    names = list(dict.fromkeys(_names(files)))
+    datasets: list[Dataset] = []
+    if data is not None:
+        once = SayOnce(observer)
+        datasets = [_part(data, "val", load_predictor(name), once) for name in names]
+    return write_kit(
+        Path(folder),
+        names,
         threads=threads,
         batches=batches,
         rounds=rounds,
+        datasets=datasets,
         observer=observer,
     )
 
@@ -435,6 +538,46 @@ def _run(settings: TrainSettings, folder: Path, observer: Observer) -> Delivered
     delivered = train_and_deliver(settings, folder, observer)
     assert delivered is not None  # one process trains from Python
     return delivered
+
+
+def _rivals(
+    files: Sequence[str], libraries: Sequence[str], folder: Path, observer: Observer
+) -> tuple[list[Rival], list[LeftOut]]:
+    if not libraries:
+        return [], []
+    require_train_extra("a comparison")
+    from mobilens.exporting.peers import rivals_of
+
+    return rivals_of(files, libraries, folder, observer)
+
+
+def _answers(files: Sequence[str], data: Source, observer: Observer) -> dict[str, Evaluation]:
+    """Measure each file that says how its pixels are prepared."""
+    from mobilens.runtime.foreign import is_foreign
+
+    once = SayOnce(observer)
+    answers = {}
+    for file in files:
+        if is_foreign(file):
+            observer.say(f"{file} has no manifest that says what it reads: no accuracy")
+        else:
+            answers[file] = evaluate(file, data, observer=once)
+    return answers
+
+
+def _with_accuracy(report: BenchmarkReport, answers: Mapping[str, Evaluation]) -> BenchmarkReport:
+    """Put what each file reached beside its times."""
+    if not answers:
+        return report
+    first = next(iter(answers.values()))
+    main = {file: answer.scores.main for file, answer in answers.items()}
+    return replace(
+        report,
+        measurements=tuple(
+            replace(one, accuracy=main.get(one.path)) for one in report.measurements
+        ),
+        data=MeasuredOn(dataset_name(first.dataset), first.dataset.fingerprint(), first.num_images),
+    )
 
 
 def _names(given: Source) -> tuple[str, ...]:
@@ -517,6 +660,14 @@ def _own_source(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
         if settings.source == source:
             return settings.located().source
     return source
+
+
+def _part(data: Source, split: str, predictor: Predictor, observer: Observer) -> Dataset:
+    """The part that a model is measured on, which leaves out what it has learnt."""
+    dataset = load_split(data, split, predictor.task.class_names)
+    if dataset.split == "all" and split == "val":
+        return _not_learnt(data, dataset, predictor.data_fingerprint, observer)
+    return dataset
 
 
 def _not_learnt(

@@ -15,7 +15,8 @@ from mobilens.exporting.exported import Exported
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.observer import Observer
 from mobilens.report import Epoch, LatencyRow, ModelFile, RunReport, write_report
-from mobilens.runtime.benchmark import BenchmarkReport, benchmark
+from mobilens.runtime.benchmark import benchmark
+from mobilens.runtime.measurement import BenchmarkReport
 from mobilens.training.folder import locked
 from mobilens.training.run import TrainResult, run_training
 from mobilens.training.settings import TrainSettings

@@ -47,6 +47,21 @@ class SilentObserver:
 SILENT = SilentObserver()
 
 
+class SayOnce:
+    """Passes on to another observer, a line that was said before only the first time."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.progress = observer.progress
+        self._say = observer.say
+        self._said: set[str] = set()
+
+    def say(self, text: str) -> None:
+        """Pass a new line on."""
+        if text not in self._said:
+            self._said.add(text)
+            self._say(text)
+
+
 class TerminalObserver:
     """Shows a run on stderr, so that stdout stays for results."""
 

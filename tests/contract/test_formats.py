@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import random
 import shutil
 import zipfile
@@ -106,7 +107,7 @@ def runnable(exported):
 def test_what_is_offered_is_what_there_is():
     assert set(OFFERED) == set(TARGETS) == set(FORMATS)
     assert {info.engine for info in FORMATS.values()} == set(ENGINES) | set(ELSEWHERE)
-    assert set(ENGINES) == set(GRAPHS)
+    assert set(GRAPHS) <= set(ENGINES)
     assert len({info.suffix for info in FORMATS.values()}) == len(FORMATS)
 
 
@@ -282,6 +283,73 @@ def test_weights_that_are_changed_or_gone_are_named(pair, tmp_path):
     weights.unlink()
     with pytest.raises(BundleError, match=r"its weights, model\.bin, are not beside it"):
         verify_bundle(path)
+
+
+# ncnn's three files
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    path = tmp_path_factory.mktemp("three") / "model.ncnn"
+    export_checkpoint(checkpoint_of("mobilenet_v1"), path, None, target="ncnn")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (".ncnn.param", "the graph was changed"),
+        (".ncnn.bin", "weight 'weights' was changed"),
+    ],
+)
+def test_what_lies_beside_a_manifest_is_sealed(three, tmp_path, end, said):
+    for file in three.parent.iterdir():
+        shutil.copy(file, tmp_path / file.name)
+    path, beside = tmp_path / three.name, tmp_path / f"model{end}"
+    data = beside.read_bytes()
+    for changed in (data[:99] + b"1" + data[100:], data[:-1], data + b"\n", b""):
+        beside.write_bytes(changed)
+        with pytest.raises(VerificationError, match=said):
+            verify_bundle(path)
+        assert main(["predict", str(path), str(path)]) == 1
+    beside.unlink()
+    with pytest.raises(BundleError, match=rf"model\{end} is not beside it"):
+        verify_bundle(path)
+
+
+def test_the_manifest_of_another_model_does_not_pass(three, tmp_path):
+    export_checkpoint(checkpoint_of("mobilenet_v2"), tmp_path / three.name, None, target="ncnn")
+    shutil.copy(three, tmp_path / three.name)
+    with pytest.raises(VerificationError, match="weight 'weights' was changed"):
+        verify_bundle(tmp_path / three.name)
+
+
+def test_a_manifest_beside_is_json(three):
+    value = json.loads(three.read_text(encoding="ascii"))
+    assert value["manifest"]["task"]["class_names"] == list(NAMES)
+    assert value["ncnn"] == 1
+
+
+def test_layers_given_in_place_of_their_manifest_lead_to_it(three, capsys):
+    layers = three.with_suffix(".ncnn.param")
+    assert main(["verify", str(layers)]) == 1
+    said = capsys.readouterr().err
+    assert "it holds the layers alone, model.ncnn the manifest" in said
+    assert f"try: {three}" in said
+
+
+def test_files_without_a_manifest_are_told_so(three, tmp_path):
+    for file in three.parent.iterdir():
+        shutil.copy(file, tmp_path / file.name)
+    (tmp_path / three.name).write_bytes(b'{"ncnn":1}\n')
+    with pytest.raises(BundleError, match="is an ncnn file without a mobilens manifest"):
+        read_manifest(tmp_path / three.name)
+
+
+def test_the_name_of_a_file_that_lies_beside_is_refused(tmp_path):
+    for name in ("model.ncnn.param", "model.bin"):
+        with pytest.raises(UsageError, match="is the name of another kind of model file"):
+            export_checkpoint(checkpoint_of("mobilenet_v1"), tmp_path / name, None, target="ncnn")
 
 
 # LiteRT's archive

@@ -156,8 +156,9 @@ def test_it_proves_itself_by_its_own_answers(exported):
     assert report.largest_difference == 0
     assert report.tolerance == workbench.TOLERANCES["int8"]
     assert len(BundlePredictor(exported).manifest.golden) == 4
-    names = {file.suffix for file in exported.parent.iterdir()}
-    assert names == {exported.suffix, *TARGETS[_target(exported)].companions}
+    names = {file.name for file in exported.parent.iterdir()}
+    ends = (exported.suffix, *TARGETS[_target(exported)].companions)
+    assert names == {exported.with_suffix(end).name for end in ends}
 
 
 def _target(path):

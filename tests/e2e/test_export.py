@@ -198,12 +198,18 @@ def test_every_kind_at_once(saved, photos, tmp_path, capsys):
     arguments = ["export", str(saved), "--to", "all", "--data", str(photos), "--out", str(out)]
     assert main([*arguments, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert list(rows) == ["onnx", "openvino", "litert", "executorch"]
+    assert list(rows) == ["onnx", "openvino", "litert", "executorch", "ncnn"]
     assert {len({row["agreeing"] for row in rows.values()})} == {1}
-    suffixes = {".onnx", ".xml", ".bin", ".tflite", ".pte"}
-    assert {file.suffix for file in out.iterdir()} == suffixes
-    both = (out / "model.xml").stat().st_size + (out / "model.bin").stat().st_size
-    assert rows["openvino"]["bytes"] == both
+    kinds = {
+        "onnx": {"model.onnx"},
+        "openvino": {"model.xml", "model.bin"},
+        "litert": {"model.tflite"},
+        "executorch": {"model.pte"},
+        "ncnn": {"model.ncnn", "model.ncnn.param", "model.ncnn.bin"},
+    }
+    assert {file.name for file in out.iterdir()} == set().union(*kinds.values())
+    for kind, files in kinds.items():
+        assert rows[kind]["bytes"] == sum((out / name).stat().st_size for name in files)
     for row in rows.values():
         assert main(["evaluate", row["file"], str(photos), "--json"]) == 0
         measured = json.loads(capsys.readouterr().out)
@@ -214,7 +220,7 @@ def test_what_is_not_installed_is_said_and_the_rest_is_written(
     saved, tmp_path, capsys, monkeypatch
 ):
     found = importlib.util.find_spec
-    absent = {"openvino", "executorch"}
+    absent = {"openvino", "executorch", "ncnn"}
     monkeypatch.setattr(
         "importlib.util.find_spec", lambda name: None if name in absent else found(name)
     )

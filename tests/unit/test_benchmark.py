@@ -1,16 +1,23 @@
 """Measurements of model files: turns, figures, and what a process says of itself."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 
-from mobilens.errors import BundleError, MobilensError
+from mobilens import api
+from mobilens.cli.benchmark_text import short_names
+from mobilens.errors import BundleError, MobilensError, UsageError
 from mobilens.runtime import benchmark as module
-from mobilens.runtime import device
-from mobilens.runtime.benchmark import Configuration, benchmark
+from mobilens.runtime import device, peak
+from mobilens.runtime.benchmark import Configuration, Probe, Rival, benchmark
 from mobilens.runtime.benchmark_worker import LEAST_RUNS, Sample, measure
+from mobilens.runtime.bundle import read_manifest
+from mobilens.runtime.peak import PRECISIONS
 
 
 @pytest.fixture
@@ -18,8 +25,10 @@ def turns(monkeypatch: pytest.MonkeyPatch) -> list[Configuration]:
     """Record the turns instead of taking them."""
     taken: list[Configuration] = []
 
-    def take(turn: Configuration, seconds: float) -> Sample:
+    def take(turn: Configuration, seconds: float) -> Sample | dict[str, float]:
         taken.append(turn)
+        if isinstance(turn, Probe):
+            return {"slow": 1e9, "quick": 4e9 * len(taken)}
         slow = len(taken) * turn.batch / 1000
         return Sample([slow, slow], f"{turn.engine} {seconds:g}", 50, 50 + len(taken))
 
@@ -63,6 +72,48 @@ def test_a_system_that_does_not_tell_its_memory_gets_none(
 def test_an_observer_sees_every_turn(toy: Path, turns: list[Configuration], watcher) -> None:
     benchmark([toy], threads=(1, 2), rounds=2, observer=watcher)
     assert watcher.seen == turns
+
+
+def test_the_peak_is_measured_in_the_same_rounds(toy: Path, turns: list[Configuration]) -> None:
+    report = benchmark([toy], threads=(1, 2), batches=(3,), rounds=3, peaks=True)
+    assert len(turns) == 12
+    assert [turns.count(Probe("float32", count)) for count in (1, 2)] == [3, 3]
+    first, second = report.peaks
+    assert (first.probe, first.threads, second.threads) == ("quick", 1, 2)
+    one = report.measurements[0]
+    assert one.macs == read_manifest(toy).cost.macs
+    done = 2 * 3 * one.macs / (one.p50_ms / 1e3)
+    assert one.peak_share == pytest.approx(done / first.operations_per_second)
+
+
+def test_int8_is_compared_with_the_peak_in_int8(
+    toy: Path, turns: list[Configuration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = module._subject(toy, None)
+    monkeypatch.setattr(module, "_subject", lambda *_: replace(subject, precision="int8"))
+    (peak,) = benchmark([toy], rounds=1, peaks=True).peaks
+    assert peak.precision == "int8"
+    assert Probe("int8", 1) in turns
+    # What nothing is known of gets no share.
+    monkeypatch.setattr(module, "_subject", lambda *_: replace(subject, precision=""))
+    report = benchmark([toy], rounds=1, peaks=True)
+    assert report.peaks == ()
+    assert report.measurements[0].peak_share is None
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_probes_multiply(precision: str) -> None:
+    rates = peak.measure(precision, threads=1, seconds=0)
+    assert len(rates) >= 2
+    assert min(rates.values()) > 1e8
+
+
+def test_a_probe_computes_a_product() -> None:
+    stream = np.random.default_rng(0)
+    left, right = stream.integers(-9, 9, (2, 4, 4)).astype(np.int8)
+    session = onnxruntime.InferenceSession(peak.onnx_product("MatMulInteger", left, right))
+    (found,) = session.run(None, {"left": left})
+    assert np.array_equal(found, left.astype(int) @ right.astype(int))
 
 
 def test_a_process_measures_itself(toy: Path) -> None:
@@ -114,3 +165,67 @@ def test_names_are_found_where_each_system_keeps_them(
     assert device.this_device().cpu == "Fast One"
     (tmp_path / "model").write_bytes(b"Berry Board 9\0")
     assert device.this_device().cpu == "Berry Board 9"
+
+
+def without_manifest(path: Path, target: Path) -> Path:
+    """The same graph as another tool would have written it."""
+    model = onnx.load(path)
+    del model.metadata_props[:]
+    onnx.save(model, target)
+    return target
+
+
+def test_a_file_of_another_tool_is_measured_too(toy: Path, tmp_path: Path) -> None:
+    other = without_manifest(toy, tmp_path / "other.onnx")
+    ours, theirs = benchmark([toy, other], rounds=1, seconds=0.01, peaks=True).measurements
+    assert (ours.model, ours.precision) == ("mobilenet_v3_small", "float32")
+    assert (theirs.model, theirs.precision, theirs.macs, theirs.peak_share) == ("", "", None, None)
+    assert theirs.size_bytes == other.stat().st_size
+    assert theirs.runs >= LEAST_RUNS
+
+
+def test_rivals_take_turns_and_are_compared_within_rounds(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = without_manifest(toy, tmp_path / "other.onnx")
+    rival = Rival(str(other), "onnxruntime", "timm", "timm toy.onnx", (str(toy),))
+    taken: list[Configuration] = []
+
+    def take(turn: Configuration, _: float) -> Sample:
+        taken.append(turn)
+        slow = 4 if turn.path == str(other) else 3
+        # The machine slows down from round to round.
+        return Sample([slow * 10.0 ** (len(taken) // 6)] * 5, "1", 50, 60)
+
+    monkeypatch.setattr(module, "_measure", take)
+    report = benchmark([toy], threads=(1, 2), batches=(1, 8), rounds=3, rivals=[rival])
+    assert {(turn.threads, turn.batch) for turn in taken if turn.path == str(other)} == {
+        (1, 1),
+        (2, 1),
+    }
+    assert len(taken) == 18
+    found = {(one.path, one.threads, one.batch): one for one in report.measurements}
+    assert found[str(toy), 1, 1].ratios == {"timm": pytest.approx(0.75)}
+    assert found[str(toy), 2, 1].ratios == {"timm": pytest.approx(0.75)}
+    assert found[str(toy), 1, 8].ratios == {}
+    theirs = found["timm toy.onnx", 1, 1]
+    assert (theirs.library, theirs.ratios) == ("timm", {})
+
+
+def test_a_comparison_is_of_one_image_at_a_time(toy: Path) -> None:
+    with pytest.raises(UsageError, match="a comparison with batches of 4, 8"):
+        api.benchmark(toy, batches=(4, 8), against=("timm",))
+
+
+def test_names_are_shortened_and_stay_apart() -> None:
+    paths = ["runs/flowers/one/model.onnx", "runs/flowers/two/model.onnx"]
+    assert list(short_names(paths, 30).values()) == paths
+    assert list(short_names(paths, 20).values()) == ["one/model.onnx", "two/model.onnx"]
+    long = [f"{letter}{'x' * 40}.onnx" for letter in "ab"]
+    cut = short_names(long, 20)
+    assert all(len(name) == 20 and "…" in name for name in cut.values())
+    assert len(set(cut.values())) == 2
+    # Where they would look alike they stay whole.
+    alike = [f"{'x' * 10}{letter}{'x' * 40}" for letter in "ab"]
+    assert list(short_names(alike, 20).values()) == alike
+    assert short_names(["/model.onnx"], 3) == {"/model.onnx": "…nx"}

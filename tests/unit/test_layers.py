@@ -30,6 +30,7 @@ UPPER_HALF = (
     "cores",
     "data",
     "demo",
+    "device_kit",
     "errors",
     "evaluation",
     "extras",
@@ -43,7 +44,8 @@ UPPER_HALF = (
 
 # Each imports the runtime that it is for.
 ENGINES_OF_EXTRAS = {
-    f"mobilens.runtime.engines.{name}" for name in ("executorch", "litert", "openvino")
+    *(f"mobilens.runtime.engines.{name}" for name in ("executorch", "litert", "ncnn", "openvino")),
+    *(f"mobilens.runtime.profilers.{name}" for name in ("executorch", "litert", "openvino")),
 }
 
 # Finds nothing of what another install would not have; then does what argv says.
@@ -133,7 +135,7 @@ def test_predict_answers_with_the_plain_install(toy: Path, photos: Path):
     [
         (["verify", "MODEL"], "proved"),
         (["evaluate", "MODEL", "PHOTOS"], "100.0"),
-        (["benchmark", "MODEL", "--rounds", "1"], "p50 ms"),
+        (["benchmark", "MODEL", "--rounds", "1", "--plot", "MODEL.svg"], "p50 ms"),
         (["check", "PHOTOS/val", "--model", "MODEL"], "red"),
         (["info", "mobilenet_v3_small"], "2,542,856"),
     ],

@@ -16,7 +16,7 @@ VERBS = {
     "predict": "label images with a model file",
     "export": "turn a checkpoint into a verified model file",
     "verify": "prove again that a model file gives the answers it promises",
-    "benchmark": "measure latency, throughput, memory and size of model files",
+    "benchmark": "measure latency, accuracy, memory and size of model files, here or on a device",
     "check": "look for what would spoil a result in a data set",
     "info": "show an architecture, row by row, with its cost",
     "demo": "train, export and verify on digits that ship inside, in two minutes",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mobilens.exporting.exported import Exported
     from mobilens.runtime.manifest import Reduction
 
-TARGETS = ("onnx", "openvino", "litert", "executorch", "coreml")
+TARGETS = ("onnx", "openvino", "litert", "executorch", "coreml", "ncnn")
 ALL = "all"
 NAMES = {"int8": "--int8", "float16": "--fp16", "bfloat16": "--bf16"}
 SHORT = {"int8": "INT8", "float16": "FP16", "bfloat16": "BF16"}
@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=named_path,
         metavar="FILE",
-        help="model file; for all, a folder (default: model.onnx, .xml, .tflite, .pte or "
-        ".mlpackage beside it)",
+        help="model file; for all, a folder (default: model.onnx, .xml, .tflite, .pte, "
+        ".mlpackage, .ncnn beside it)",
     )
     proof = parser.add_mutually_exclusive_group()
     proof.add_argument(

@@ -37,7 +37,8 @@ def quantisation(
     }
     stored = placement.stored_values(graph, filters)
     source = _sources(graph)
-    grids = {name: Grid.covering(*ranges[name]) for name in stored if source[name] == name}
+    cover = Grid.symmetric if placement.symmetric else Grid.covering
+    grids = {name: cover(*ranges[name]) for name in stored if source[name] == name}
     for op in graph.ops:
         inputs, output = [source[name] for name in op.inputs], source[op.output]
         if isinstance(op, (Conv, Linear)) and op.output in scales:
@@ -45,7 +46,7 @@ def quantisation(
         elif isinstance(op, (Add, Mul)) and grids.keys() >= {*inputs, output}:
             _make_comparable(op, inputs, grids)
     for op in graph.ops:
-        if isinstance(op, Normalise) and op.output in grids:
+        if isinstance(op, Normalise) and op.output in grids and not placement.symmetric:
             # Raw pixels are integers already, counted from another zero; their grid is exact.
             grids[op.output] = Grid(1.0, round(255 * op.mean[0]) - 128)
     return Quantisation({name: grids[source[name]] for name in stored}, scales)

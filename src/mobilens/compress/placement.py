@@ -17,7 +17,7 @@ from mobilens.graph.ops import (
     Permute,
     Reshape,
 )
-from mobilens.graph.pixels import whole_pixels
+from mobilens.graph.pixels import fold_normalisation, whole_pixels
 
 # What every runtime has in 8 bits without filters of its own.
 ELEMENTWISE = (Add, Mul, Mean)
@@ -35,14 +35,19 @@ class Placement:
             products included. If not, values are rounded where filters read them, and what comes
             out of filters is float: for runtimes that fuse what follows into the filters.
         stem: Whether the first convolutions, which read the image, compute in 8 bits.
+        depthwise: Whether filters of single channels compute in 8 bits.
         pairs: Whether filters leave room for two neighbours: some kernels add products in pairs
             of 16 bits and would saturate on processors without VNNI.
+        symmetric: Whether 0 is the middle of every grid, as runtimes have it whose kernels multiply
+            signed integers by signed ones.
     """
 
     name: str
     stored: bool = True
     stem: bool = True
+    depthwise: bool = True
     pairs: bool = False
+    symmetric: bool = False
 
     def rewritten(self, graph: Graph) -> Graph:
         """Give the graph in the operators that stay in 8 bits.
@@ -50,7 +55,7 @@ class Placement:
         Args:
             graph: As ``simplify`` leaves it, with a normalisation in front.
         """
-        graph = whole_pixels(graph)
+        graph = fold_normalisation(graph) if self.symmetric else whole_pixels(graph)
         if not self.stored:
             return graph
         # Behind filters in float, runtimes fuse it as it is.
@@ -70,6 +75,7 @@ class Placement:
             if isinstance(op, (Conv, Linear))
             and op.output not in in_float
             and (self.stem or not isinstance(makers.get(op.inputs[0]), Normalise))
+            and (self.depthwise or not (isinstance(op, Conv) and op.depthwise))
         )
 
     def stored_values(self, graph: Graph, filters: Collection[str]) -> frozenset[str]:

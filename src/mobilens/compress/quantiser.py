@@ -115,7 +115,12 @@ class Quantiser:
 
     def _quantisation(self, graph: Graph, recipe: Recipe, in_float: frozenset[str]) -> Quantisation:
         filters = self._placement.integer_filters(graph, in_float)
-        chosen = ranges(graph, self._histograms(graph, recipe), METHODS[recipe.ranges])
+        chosen = ranges(
+            graph,
+            self._histograms(graph, recipe),
+            METHODS[recipe.ranges],
+            symmetric=self._placement.symmetric,
+        )
         return quantisation(graph, self._placement, chosen, filters)
 
     def _histograms(self, graph: Graph, recipe: Recipe) -> Mapping[str, Histogram]:

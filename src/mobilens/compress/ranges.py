@@ -84,19 +84,24 @@ METHODS: Mapping[str, Method] = {
 }
 
 
-def ranges(graph: Graph, counted: Mapping[str, Histogram], method: Method) -> dict[str, Range]:
+def ranges(
+    graph: Graph, counted: Mapping[str, Histogram], method: Method, *, symmetric: bool = False
+) -> dict[str, Range]:
     """Choose a range for each value that was counted.
 
     Args:
         graph: What computes them.
         counted: How they are spread.
         method: How to choose.
+        symmetric: Whether grids will reach as far below 0 as above it.
     """
     dead = _dead_below(graph)
-    return {
-        name: method(_from(histogram, dead[name]) if name in dead else histogram)
-        for name, histogram in counted.items()
-    }
+    found = {}
+    for name, histogram in counted.items():
+        if name in dead:
+            histogram = _from(histogram, dead[name])
+        found[name] = method(_mirrored(histogram) if symmetric else histogram)
+    return found
 
 
 def _dead_below(graph: Graph) -> dict[str, float]:
@@ -129,6 +134,16 @@ def _from(histogram: Histogram, lowest: float) -> Histogram:
         return histogram
     counts = histogram.counts[kept]
     return Histogram(max(lowest, histogram.low), histogram.high, counts)
+
+
+def _mirrored(histogram: Histogram) -> Histogram:
+    """Count each value once more on the other side of 0, so that both ends are chosen alike."""
+    furthest = max(abs(histogram.low), abs(histogram.high))
+    x, counts = histogram.centres, histogram.counts
+    both, _ = np.histogram(
+        np.concatenate([x, -x]), len(x), (-furthest, furthest), weights=np.tile(counts, 2)
+    )
+    return Histogram(-furthest, furthest, both)
 
 
 def _search(histogram: Histogram, cost: Callable[[float, float], float]) -> Range:

@@ -12,7 +12,7 @@ import numpy as np
 from mobilens.data.dataset import Dataset
 from mobilens.errors import ExportError, ImageError, UsageError
 from mobilens.evaluation import Evaluation, dataset_name
-from mobilens.exporting.targets import Target
+from mobilens.exporting.targets import TARGETS, Target
 from mobilens.graph.ops import Graph
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.observer import Observer
@@ -107,6 +107,7 @@ def require_name(path: Path, suffix: str) -> None:
             remedy=f"--out {path.with_suffix(suffix)}",
         )
     others = {info.suffix for info in FORMATS.values()} - {suffix}
+    others |= {Path(f"model{end}").suffix for kind in TARGETS.values() for end in kind.companions}
     if path.suffix.lower() in others:
         raise UsageError(
             f"{path} is the name of another kind of model file",

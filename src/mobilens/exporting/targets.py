@@ -108,6 +108,23 @@ TARGETS = {
         unproven="Core ML is a part of Apple's systems: no answer of this file was compared with "
         "the checkpoint's",
     ),
+    "ncnn": Target(
+        "mobilens.exporting.ncnn",
+        {"ncnn": "ncnn"},
+        "ncnn",
+        (
+            # Its int8 kernels for single channels are slower than its float ones on x86.
+            Placement(
+                "inputs of filters but depthwise ones",
+                stored=False,
+                depthwise=False,
+                symmetric=True,
+            ),
+            Placement("inputs of filters", stored=False, symmetric=True),
+        ),
+        companions=(".ncnn.param", ".ncnn.bin"),
+        precisions=("float32", "float16", "bfloat16", "int8"),
+    ),
 }
 
 

@@ -38,6 +38,17 @@ class Grid:
         scale = float(np.float32(max(highest - lowest, 1e-6) / (HIGHEST - LOWEST)))
         return cls(scale, int(np.clip(round(LOWEST - lowest / scale), LOWEST, HIGHEST)))
 
+    @classmethod
+    def symmetric(cls, lowest: float, highest: float) -> Grid:
+        """Give the grid around 0 that reaches as far as the further of two numbers.
+
+        Args:
+            lowest: Smallest number.
+            highest: Largest number.
+        """
+        furthest = max(abs(lowest), abs(highest), 1e-6)
+        return cls(float(np.float32(furthest / HIGHEST)), 0)
+
     def encode(self, values: Floats) -> NDArray[np.int8]:
         """Round to the grid and clamp to its ends."""
         steps = np.rint(np.asarray(values, np.float64) / self.scale) + self.zero_point

@@ -36,20 +36,23 @@ class Frame:
         y: Values at its lower and upper edge.
         width: Of the whole drawing.
         height: Of the whole drawing.
+        margins: Left, right, above and below the plotting area.
     """
 
     x: tuple[float, float]
     y: tuple[float, float]
     width: int = 460
     height: int = 290
+    margins: tuple[int, int, int, int] = (_LEFT, _RIGHT, _TOP, _BOTTOM)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Give the place of a value in the drawing."""
         across = (x - self.x[0]) / (self.x[1] - self.x[0])
         up = (y - self.y[0]) / (self.y[1] - self.y[0])
+        left, right, above, below = self.margins
         return (
-            round(_LEFT + across * (self.width - _LEFT - _RIGHT), 1),
-            round(self.height - _BOTTOM - up * (self.height - _TOP - _BOTTOM), 1),
+            round(left + across * (self.width - left - right), 1),
+            round(self.height - below - up * (self.height - above - below), 1),
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 from mobilens.errors import MobilensError
 from mobilens.runtime.device import peak_memory_bytes
 from mobilens.runtime.engines import engine_type
+from mobilens.runtime.foreign import is_foreign, open_foreign
 from mobilens.runtime.predictor import BundlePredictor
 
 WARM_UP_RUNS, WARM_UP_SECONDS = 3, 0.2
@@ -52,22 +54,30 @@ def measure(path: Path, engine: str, threads: int, batch: int, seconds: float) -
     """
     engine_type(engine)
     base = peak_memory_bytes()
+    run, version = _opened(path, engine, threads, batch)
+    _timed_runs(run, WARM_UP_RUNS, WARM_UP_SECONDS)
+    times = _timed_runs(run, LEAST_RUNS, seconds)
+    return Sample(times, version, base, peak_memory_bytes())
+
+
+def _opened(path: Path, engine: str, threads: int, batch: int) -> tuple[Callable[[], object], str]:
+    """Give what runs a file once on values of its own kind, and the engine's version."""
+    if is_foreign(path):
+        foreign = open_foreign(path, engine, threads)
+        values = foreign.example(batch)
+        return lambda: foreign.run(values), foreign.version
     predictor = BundlePredictor(path, engine, threads)
     shape = (batch, *predictor.task.preprocessing.size, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    _timed_runs(predictor, pixels, WARM_UP_RUNS, WARM_UP_SECONDS)
-    times = _timed_runs(predictor, pixels, LEAST_RUNS, seconds)
-    return Sample(times, predictor.engine.version, base, peak_memory_bytes())
+    return lambda: predictor.forward(pixels), predictor.engine.version
 
 
-def _timed_runs(
-    predictor: BundlePredictor, pixels: np.ndarray, least: int, seconds: float
-) -> list[float]:
+def _timed_runs(run: Callable[[], object], least: int, seconds: float) -> list[float]:
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < least or time.perf_counter() < end:
         start = time.perf_counter()
-        predictor.forward(pixels)
+        run()
         times.append(time.perf_counter() - start)
     return times
 

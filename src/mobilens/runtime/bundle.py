@@ -136,13 +136,13 @@ def _parts(data: bytes, path: Path) -> tuple[str, Contents]:
         raise BundleError(
             f"{path} is damaged, or no {FORMATS[name].title} file: {error.given}",
             expected=EXPECTED,
-            remedy=COPY_AGAIN,
+            remedy=error.remedy or COPY_AGAIN,
         ) from None
 
 
 def _manifest_text(path: Path, title: str, contents: Contents) -> bytes:
     """Give the manifest, once it stands there as it was written."""
-    article = "an" if title[0] in "EO" else "a"
+    article = "an" if title[0] in "EOn" else "a"
     if contents.manifest is None:
         raise BundleError(
             f"{path} is {article} {title} file without a mobilens manifest",

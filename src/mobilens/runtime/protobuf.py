@@ -107,6 +107,11 @@ def encode_varint(value: int) -> bytes:
     return bytes(out)
 
 
+def encode_number(number: int, value: int) -> bytes:
+    """Encode a field that holds a number."""
+    return encode_varint(number << 3 | VARINT) + encode_varint(value)
+
+
 def encode_bytes(number: int, payload: bytes) -> bytes:
     """Encode a field that holds a text, bytes or a message."""
     return encode_varint(number << 3 | BYTES) + encode_varint(len(payload)) + payload

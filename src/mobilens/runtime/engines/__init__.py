@@ -19,6 +19,7 @@ ENGINES = {
     "openvino": "mobilens.runtime.engines.openvino:OpenVinoEngine",
     "litert": "mobilens.runtime.engines.litert:LiteRtEngine",
     "executorch": "mobilens.runtime.engines.executorch:ExecuTorchEngine",
+    "ncnn": "mobilens.runtime.engines.ncnn:NcnnEngine",
 }
 # What opens files of other tools with the same engines.
 GRAPHS = {
@@ -30,7 +31,7 @@ GRAPHS = {
 # Engines of other systems, which no file is run with here.
 ELSEWHERE = {"coreml": "Core ML is a part of Apple's systems"}
 # Engines that are extras of the same name.
-EXTRAS = frozenset(("openvino", "litert", "executorch"))
+EXTRAS = frozenset(("openvino", "litert", "executorch", "ncnn"))
 
 
 class Engine(Protocol):

@@ -39,7 +39,8 @@ class OpenVinoEngine:
         Raises:
             BundleError: OpenVINO cannot load it, or its input is another one.
         """
-        self._core, self._options = openvino.Core(), _options(threads, _in_bfloat16(path))
+        precision = "bf16" if _in_bfloat16(path) else "f32"
+        self._core, self._options = openvino.Core(), _options(threads, precision)
         self._model = _read(self._core, path)
         inputs = self._model.inputs
         if [given.element_type for given in inputs] != [openvino.Type.u8]:
@@ -72,6 +73,14 @@ class OpenVinoEngine:
         compiled = self._core.compile_model(self._model, "CPU", self._options)
         self._requests[shape] = request = compiled.create_infer_request()
         return request
+
+
+def _in_bfloat16(path: Path) -> bool:
+    """Whether a file asks for bfloat16; OpenVINO is told so when it compiles."""
+    try:
+        return read_manifest(path).precision == "bfloat16"
+    except BundleError:
+        return False
 
 
 class OpenVinoGraph:
@@ -130,19 +139,11 @@ class OpenVinoGraph:
         return request
 
 
-def _in_bfloat16(path: Path) -> bool:
-    """Whether a file asks for bfloat16; OpenVINO is told so when it compiles."""
-    try:
-        return read_manifest(path).precision == "bfloat16"
-    except BundleError:
-        return False
-
-
-def _options(threads: int | None, bfloat16: bool = False) -> dict[str, Any]:
+def _options(threads: int | None, precision: str = "f32") -> dict[str, Any]:
     return {
         "INFERENCE_NUM_THREADS": threads or usable_cores(),
         # Left to itself it computes in bfloat16 where the processor can: other answers.
-        "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
+        "INFERENCE_PRECISION_HINT": precision,
         "PERFORMANCE_HINT": "LATENCY",
     }
 

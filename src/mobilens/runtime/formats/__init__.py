@@ -88,6 +88,7 @@ FORMATS = {
     "coreml": FormatInfo(
         "Core ML", ".mlpackage", "coreml", f"{_HERE}.coreml", "Data/com.apple.CoreML/model.mlmodel"
     ),
+    "ncnn": FormatInfo("ncnn", ".ncnn", "ncnn", f"{_HERE}.ncnn"),
 }
 
 
@@ -126,6 +127,8 @@ def format_of(data: bytes, path: Path) -> str:
         return "litert"
     if data[4:6] == b"ET":
         return "executorch"
+    if data.startswith((b'{"ncnn"', b"7767517")) or path.suffix.lower() == ".ncnn":
+        return "ncnn"
     if data.lstrip()[:1] == b"<" or path.suffix.lower() == ".xml":
         return "openvino"
     if path.suffix.lower() in (".mlpackage", ".mlmodel"):
