@@ -7,7 +7,7 @@
     print(model.predict("photo.jpg").label)
 
 Every name below is imported when it is first used, so ``import mobilens`` alone costs nothing, and
-only ``train``, ``resume`` and ``export`` need the [train] extra.
+only ``train``, ``resume``, ``quantize`` and ``export`` need the [train] extra.
 """
 
 from __future__ import annotations
@@ -17,7 +17,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mobilens import errors
-    from mobilens.api import benchmark, check, evaluate, export, load, resume, train, verify
+    from mobilens.api import (
+        benchmark,
+        check,
+        evaluate,
+        export,
+        load,
+        quantize,
+        resume,
+        train,
+        verify,
+    )
     from mobilens.model import Model
     from mobilens.observer import Observer, TerminalObserver
     from mobilens.spec.model import ModelSpec
@@ -39,6 +49,7 @@ __all__ = [
     "export",
     "list_models",
     "load",
+    "quantize",
     "resume",
     "train",
     "verify",
@@ -56,6 +67,7 @@ _HOMES = {
     "export": "mobilens.api",
     "list_models": "mobilens.spec.zoo",
     "load": "mobilens.api",
+    "quantize": "mobilens.api",
     "resume": "mobilens.api",
     "train": "mobilens.api",
     "verify": "mobilens.api",

@@ -10,7 +10,7 @@ import os
 import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -40,8 +40,10 @@ from mobilens.spec.model import WidthRule
 from mobilens.vision.predictor import Predictor
 
 if TYPE_CHECKING:
+    from mobilens.compress.quantize import Comparison
     from mobilens.deliver import Delivered
     from mobilens.exporting.exported import Exported
+    from mobilens.exporting.fastest import Race
     from mobilens.exporting.order import Order
     from mobilens.nn.checkpoint import Checkpoint
     from mobilens.runtime.benchmark import Rival
@@ -300,13 +302,7 @@ def export_all(
     Raises:
         UsageError: ``out`` is the name of a file; and as ``export``, before the first file.
     """
-    folder = Path(checkpoint).parent if out is None else Path(out)
-    if folder.suffix:
-        raise UsageError(
-            f"{folder} is the name of one file",
-            expected="a folder, for all targets",
-            remedy="--out DIR",
-        )
+    folder = _folder(checkpoint, out)
     require_train_extra("exporting")
     from mobilens.exporting.targets import TARGETS
 
@@ -320,6 +316,135 @@ def export_all(
             yield target, order.carry_out(path, target, precision)
         except (MissingExtraError, ExportError, PrecisionError) as error:
             yield target, error
+
+
+def export_fastest(
+    checkpoint: str | Path,
+    out: str | Path | None = None,
+    *,
+    data: Source | None = None,
+    max_drop: float = 1.0,
+    max_mb: float | None = None,
+    max_ms: float | None = None,
+    calibrate: Source | None = None,
+    threads: int | None = None,
+    observer: Observer = SILENT,
+) -> Race:
+    """Try every runtime, precision and number of threads here, and keep the fastest that fits.
+
+    Args:
+        checkpoint: As for ``export``, likewise all that is not named here.
+        out: Folder for the file; the checkpoint's by default.
+        data: What to measure on.
+        max_drop: Largest drop of the main score, in points.
+        max_mb: Largest size, megabytes of 1,000,000 bytes; no bound by default.
+        max_ms: Longest median time of one answer, milliseconds; no bound by default.
+        calibrate: Photos that ranges of 8 bits are measured on.
+        threads: Threads for one answer; by default 1, 2, 4, ... as far as there are cores.
+        observer: Is told of progress.
+
+    Raises:
+        ExportError: Nothing fits; the nearest is named, and nothing is written.
+        UsageError: A bound makes no sense, or ``out`` is the name of a file; and as ``export``.
+    """
+    require_train_extra("exporting")
+    from mobilens.exporting.fastest import Limits, export_fastest
+
+    for name, bound in (("max_mb", max_mb), ("max_ms", max_ms)):
+        if bound is not None and not 0 < bound < float("inf"):
+            raise UsageError(f"{name} is {bound}", expected="a number above 0")
+    folder = _folder(checkpoint, out)
+    path = Path(checkpoint)
+    try:
+        order = _order(path, data, True, "int8", max_drop, calibrate, threads, observer)
+    except (DataError, UsageError) as error:
+        if calibrate is not None:
+            raise
+        order = _order(path, data, True, "float32", max_drop, None, threads, observer)
+        observer.say(f"8 bits are left out: {error.given}; --calibrate PHOTOS brings them in")
+    return export_fastest(order, folder, Limits(max_mb, max_ms))
+
+
+def _folder(checkpoint: str | Path, out: str | Path | None) -> Path:
+    folder = Path(checkpoint).parent if out is None else Path(out)
+    if folder.suffix or folder.is_file():
+        raise UsageError(
+            f"{folder} is the name of one file",
+            expected="a folder: what comes into it depends on what is found",
+            remedy="--out DIR",
+        )
+    return folder
+
+
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """What ``quantize`` gives.
+
+    Attributes:
+        path: The new checkpoint.
+        images: How many photos it was trained with.
+        comparison: What that brought.
+    """
+
+    path: Path
+    images: int
+    comparison: Comparison
+
+
+def quantize(
+    checkpoint: str | Path,
+    out: str | Path | None = None,
+    *,
+    data: Source | None = None,
+    epochs: int = 3,
+    observer: Observer = SILENT,
+) -> Quantized:
+    """Train a checkpoint with integers, so that its files of 8 bits lose less on every runtime.
+
+    Args:
+        checkpoint: ``best.safetensors`` of a run.
+        out: The new checkpoint; ``best.int8.safetensors`` beside it by default.
+        data: What to train with and to measure on; what it was trained with by default.
+        epochs: How often each photo is seen; of large sets 2,000 photos are, of each class alike.
+        observer: Is told of progress.
+
+    Raises:
+        MissingExtraError: The [train] extra is not installed.
+        WeightsError: The file is no checkpoint, or its tensors are not those of its model.
+        DataError: The data cannot be used, or is not where it was.
+        UsageError: It does not say what it was trained with; ``epochs`` is below 1; or ``out`` is
+            no name of a checkpoint.
+    """
+    require_train_extra("training")
+    from mobilens.compress import calibration
+    from mobilens.compress.quantize import Comparison, train_with_integers
+    from mobilens.nn.checkpoint import Checkpoint
+    from mobilens.tasks import build_trained
+    from mobilens.tasks.predictor import TorchPredictor
+
+    source = Path(checkpoint)
+    path = source.with_name(f"{source.stem}.int8{source.suffix}") if out is None else Path(out)
+    if epochs < 1:
+        raise UsageError(f"epochs is {epochs}", expected="1 or more")
+    if path.suffix != ".safetensors" or path.is_dir():
+        raise UsageError(f"{path} is no name of a checkpoint", expected="NAME.safetensors")
+    given = Checkpoint.load(source)
+    dataset = _proof_data(given, source, data)
+    names = given.task.class_names
+    files = _labelled(load_split(data, "train", names)) if data else _training_files(given, source)
+    pixels = calibration.load(calibration.choose(files), given.task.preprocessing)
+    trained = train_with_integers(given, pixels, epochs=epochs, observer=observer)
+    figures = [
+        evaluate_predictor(predictor, dataset, observer=observer, label=label)
+        for predictor, label in (
+            (TorchPredictor(build_trained(given), given.task), "measuring in float"),
+            (trained.before, "measuring 8 bits before"),
+            (trained.after, "measuring 8 bits after"),
+        )
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    trained.checkpoint.save(path)
+    return Quantized(path, len(pixels), Comparison(trained.checkpoint, *figures))
 
 
 def verify(path: str | Path) -> VerificationReport:
@@ -625,15 +750,23 @@ def _calibration_files(
     """Photos to calibrate on, each with its class, or its folder's name where none is known."""
     if given is not None:
         return [(file, file.parent.name) for file in _images_of(_names(given))]
+    return _training_files(checkpoint, path)
+
+
+def _training_files(checkpoint: Checkpoint, path: Path) -> list[tuple[Path, str]]:
+    """What a checkpoint was trained with, each photo with its class."""
     remedy = "name training photos, or others like those to be answered (--calibrate)"
     source = _own_source(checkpoint, path)
     if not source:
         raise UsageError(f"{path} does not say what it was trained with", remedy=remedy)
     try:
-        train = load_splits(source).train
+        return _labelled(load_splits(source).train)
     except DataError as error:
         raise DataError(error.given, expected=error.expected, remedy=remedy) from None
-    return [(sample.path, train.class_names[sample.target]) for sample in train.samples]
+
+
+def _labelled(dataset: Dataset) -> list[tuple[Path, str]]:
+    return [(sample.path, dataset.class_names[sample.target]) for sample in dataset.samples]
 
 
 def _images_of(names: tuple[str, ...]) -> list[Path]:

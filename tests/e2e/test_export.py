@@ -12,7 +12,7 @@ from torch import nn
 
 from mobilens.cli import main
 from mobilens.errors import ExportError, UsageError
-from mobilens.exporting import bundle
+from mobilens.exporting import bundle, original
 from mobilens.exporting.bundle import export_checkpoint
 from mobilens.nn.backbone import build
 from mobilens.nn.checkpoint import Checkpoint
@@ -239,7 +239,7 @@ def test_what_is_not_installed_is_said_and_the_rest_is_written(
 
 def test_all_kinds_go_into_a_folder(saved, tmp_path, capsys):
     assert main(["export", str(saved), "--to", "all", "--out", str(tmp_path / "m.onnx")]) == 2
-    assert "a folder, for --to all" in capsys.readouterr().err
+    assert "a folder: what comes into it" in capsys.readouterr().err
 
 
 def test_json_tells_file_and_accuracy(saved, photos, tmp_path, capsys):
@@ -341,7 +341,7 @@ def test_a_file_whose_golden_answers_differ_is_not_written(saved, tmp_path, monk
             outputs = super().forward(pixels)
             return {name: np.roll(values, 1, axis=1) for name, values in outputs.items()}
 
-    monkeypatch.setattr(bundle, "TorchPredictor", Wrong)
+    monkeypatch.setattr(original, "TorchPredictor", Wrong)
     code, err = refused([saved, "--no-data", "--out", tmp_path / "model.onnx"], capsys)
     assert code == 1
     assert err.endswith("; nothing was written\n")

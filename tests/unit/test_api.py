@@ -37,6 +37,7 @@ def test_the_public_namespace_is_this():
         "export",
         "list_models",
         "load",
+        "quantize",
         "resume",
         "train",
         "verify",
@@ -59,7 +60,7 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_every_public_function_is_typed_and_documented():
     functions = [getattr(mobilens, name) for name in mobilens.__all__]
     functions = [function for function in functions if inspect.isfunction(function)]
-    assert len(functions) == 10
+    assert len(functions) == 11
     for function in functions:
         signature = inspect.signature(function)
         assert signature.return_annotation is not inspect.Parameter.empty, function

@@ -15,6 +15,7 @@ VERBS = {
     "evaluate": "measure a checkpoint or a model file on a data set",
     "predict": "label images with a model file",
     "export": "turn a checkpoint into a verified model file",
+    "quantize": "train a checkpoint so that it loses less in 8 bits",
     "verify": "prove again that a model file gives the answers it promises",
     "benchmark": "measure latency, accuracy, memory and size of model files, here or on a device",
     "check": "look for what would spoil a result in a data set",

@@ -7,18 +7,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobilens.cli.arguments import named_path, points, positive_int
-from mobilens.cli.terminal import print_json
+from mobilens.cli.arguments import named_path, points, positive_float, positive_int
+from mobilens.cli.terminal import print_json, table
 from mobilens.errors import ExportError, MobilensError, UsageError
 from mobilens.observer import TerminalObserver
 from mobilens.spec import codec
 
 if TYPE_CHECKING:
     from mobilens.exporting.exported import Exported
+    from mobilens.exporting.fastest import Race
     from mobilens.runtime.manifest import Reduction
 
 TARGETS = ("onnx", "openvino", "litert", "executorch", "coreml", "ncnn")
 ALL = "all"
+RACE_OPTIONS = ("data", "max_drop", "calibrate", "threads", "observer")
 NAMES = {"int8": "--int8", "float16": "--fp16", "bfloat16": "--bf16"}
 SHORT = {"int8": "INT8", "float16": "FP16", "bfloat16": "BF16"}
 
@@ -26,18 +28,24 @@ SHORT = {"int8": "INT8", "float16": "FP16", "bfloat16": "BF16"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="best.safetensors")
-    parser.add_argument(
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
         "--to",
         default="onnx",
         choices=(*TARGETS, ALL),
         help="kind of model file; all: each whose runtime is installed",
     )
+    kind.add_argument(
+        "--fastest",
+        action="store_true",
+        help="try every runtime, precision and number of threads here, and keep what is fastest",
+    )
     parser.add_argument(
         "--out",
         type=named_path,
         metavar="FILE",
-        help="model file; for all, a folder (default: model.onnx, .xml, .tflite, .pte, "
-        ".mlpackage, .ncnn beside it)",
+        help="model file; for all and for --fastest a folder (default: model.onnx, .xml, .tflite, "
+        ".pte, .mlpackage, .ncnn beside it)",
     )
     proof = parser.add_mutually_exclusive_group()
     proof.add_argument(
@@ -92,12 +100,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="threads for one answer: timed with them, and opened with them later on "
         "(default: timed with one, opened with every core)",
     )
+    race = parser.add_argument_group("--fastest keeps within")
+    race.add_argument("--max-mb", type=positive_float, metavar="MB", help="largest size")
+    race.add_argument(
+        "--max-ms", type=positive_float, metavar="MS", help="longest median time of one answer"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Export, prove, print."""
     _check(args)
+    if args.fastest:
+        return _run_fastest(args)
     if args.to == ALL:
         return _run_all(args)
     from mobilens.api import export
@@ -113,6 +128,16 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     """Refuse options that say nothing together."""
     option = NAMES.get(args.precision)
+    if args.fastest:
+        if option or args.no_data:
+            raise UsageError(
+                f"--fastest with {option or '--no-data'}",
+                expected="--fastest alone: it tries every precision, and measures each",
+            )
+        return
+    for name, bound in (("--max-mb", args.max_mb), ("--max-ms", args.max_ms)):
+        if bound is not None:
+            raise UsageError(f"{name} is for --fastest", remedy="--fastest, or leave it out")
     if option and args.no_data:
         raise UsageError(f"{option} without data", expected="data to measure what is lost on")
     if args.calibrate is not None and args.precision != "int8":
@@ -121,6 +146,59 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(
             f"--max-drop is for {', '.join(NAMES.values())}", remedy="one of them, or leave it out"
         )
+
+
+def _run_fastest(args: argparse.Namespace) -> int:
+    """Race every file and keep the fastest that fits."""
+    from mobilens.api import export_fastest
+
+    options = _options(args)
+    race = export_fastest(
+        args.checkpoint,
+        args.out,
+        max_mb=args.max_mb,
+        max_ms=args.max_ms,
+        **{name: options[name] for name in RACE_OPTIONS},
+    )
+    if args.json:
+        print_json(
+            {
+                **_json(race.exported),
+                "winner": codec.to_json(race.winner),
+                "candidates": codec.to_json(race.candidates),
+                "left_out": codec.to_json(race.left_out),
+            }
+        )
+    else:
+        print(_race_text(race))
+    return 0
+
+
+def _race_text(race: Race) -> str:
+    header = ("", "runtime", "precision", "threads", "ms", "MB", "top-1 %", "drop")
+    rows = [
+        (
+            "kept" if one is race.winner else "" if one.fits else "too large or slow",
+            one.target,
+            one.precision,
+            one.threads,
+            f"{one.ms:.2f}",
+            f"{one.mb:.2f}",
+            f"{100 * one.score:.1f}",
+            f"{100 * one.drop:.1f}",
+        )
+        for one in race.candidates
+    ]
+    left_out = [f"left out: {one.target} in {one.precision}: {one.reason}" for one in race.left_out]
+    threads = race.winner.threads
+    return "\n".join(
+        [
+            table(header, rows),
+            *left_out,
+            f"{_text(race.exported)}",
+            f"it opens with {threads} thread{'s' * (threads > 1)} where nothing else is said",
+        ]
+    )
 
 
 def _run_all(args: argparse.Namespace) -> int:

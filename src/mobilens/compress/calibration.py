@@ -17,7 +17,7 @@ from mobilens.spec.task import Preprocessing
 from mobilens.vision.image import load_prepared
 from mobilens.vision.predictor import Pixels
 
-IMAGES = 128
+IMAGES = 2_000
 
 
 def choose(files: Iterable[tuple[Path, str]], count: int = IMAGES) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,8 +13,10 @@ from mobilens.compress.placement import Placement
 from mobilens.compress.ranges import METHODS, ranges
 from mobilens.compress.sensitivity import sensitivity
 from mobilens.compress.statistics import Histogram, histograms
+from mobilens.compress.tune import tune
 from mobilens.graph.ops import Graph
 from mobilens.graph.quantised import Quantisation
+from mobilens.observer import SILENT, Observer
 from mobilens.vision.predictor import Pixels
 
 
@@ -29,6 +31,7 @@ class Recipe:
         rounding: Whether filters are rounded so that errors cancel.
         equalised: Whether channels are brought to one size before.
         in_float: How many of the most sensitive layers stay in float.
+        tuned: Epochs of training with integers at the end.
     """
 
     ranges: str = "extremes"
@@ -37,6 +40,7 @@ class Recipe:
     rounding: bool = False
     equalised: bool = False
     in_float: int = 0
+    tuned: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +61,24 @@ class Quantised:
 class Quantiser:
     """Follows recipes for one net and one placement."""
 
-    def __init__(self, graph: Graph, placement: Placement, pixels: Pixels) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        placement: Placement,
+        pixels: Pixels,
+        training: Callable[[], Pixels] | None = None,
+        observer: Observer = SILENT,
+    ) -> None:
         """Take a net.
 
         Args:
             graph: As ``simplify`` leaves it.
             placement: Where integers go.
             pixels: (N, height, width, 3), RGB, uint8: calibration images.
+            training: Gives more of them, to train with; None where there are too few.
+            observer: Is told of progress when training.
         """
+        self._training, self._observer = training, observer
         self._plain = placement.rewritten(graph)
         self._placement, self._pixels = placement, pixels
         self._counted: dict[tuple[bool, int], Mapping[str, Histogram]] = {}
@@ -88,12 +102,32 @@ class Quantiser:
             for one, other in zip(self._plain.ops, self._equalised.ops, strict=True)
         )
 
+    @property
+    def can_tune(self) -> bool:
+        """Whether there are images to train with."""
+        return self._training is not None
+
     def follow(self, recipe: Recipe) -> Quantised:
         """Choose integers.
 
         Args:
             recipe: How.
         """
+        found = self._chosen(replace(recipe, tuned=0))
+        if not recipe.tuned:
+            return found
+        assert self._training is not None
+        graph, integers = tune(
+            found.graph,
+            found.quantisation,
+            self._training(),
+            pairs=self._placement.pairs,
+            epochs=recipe.tuned,
+            observer=self._observer,
+        )
+        return Quantised(graph, integers, found.in_float)
+
+    def _chosen(self, recipe: Recipe) -> Quantised:
         whole = replace(recipe, in_float=0)
         exact = self._equalised if recipe.equalised else self._plain
         all_layers = self._quantisation(exact, whole, frozenset())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,18 +26,27 @@ from mobilens.runtime.manifest import Integers
 from mobilens.spec import codec
 from mobilens.vision.predictor import Pixels
 
+# Fewer images are learnt by heart.
+LEAST_TO_TRAIN = 200
+
 
 @dataclass(frozen=True)
 class Bounds:
     """What a file of 8 bits is made with and held to.
 
     Attributes:
-        calibration: Images that ranges are measured on, chosen with ``calibration.choose``.
+        calibration: Images that ranges are measured on, and that are trained with where nothing
+            else is enough; chosen with ``calibration.choose``.
         max_drop: Largest drop of the main score that is allowed, 0 to 1.
     """
 
     calibration: Sequence[Path]
     max_drop: float
+
+    @property
+    def enough_to_train(self) -> bool:
+        """Whether there are enough images to train with integers."""
+        return len(self.calibration) >= LEAST_TO_TRAIN
 
 
 def export_int8(
@@ -62,12 +72,21 @@ def export_int8(
     """
     kind, suffix = target_named(target, "int8"), FORMATS[target].suffix
     require_name(path, suffix)
-    pixels = calibration.load(bounds.calibration[:MANY], original.checkpoint.task.preprocessing)
+    preprocessing = original.checkpoint.task.preprocessing
+    pixels = calibration.load(bounds.calibration[:MANY], preprocessing)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         bench = Workbench(original, kind, suffix, Path(folder), threads)
         placement = _fastest(bench, original.graph, kind.placements, pixels)
-        quantiser = Quantiser(original.graph, placement, pixels)
+        quantiser = Quantiser(
+            original.graph,
+            placement,
+            pixels,
+            cache(lambda: calibration.load(bounds.calibration, preprocessing))
+            if bounds.enough_to_train
+            else None,
+            original.observer,
+        )
         rungs = []
         for rung in climb(quantiser, _measuring(bench, quantiser), bounds.max_drop):
             original.observer.say(_row(rung))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from mobilens.compress.quantiser import Quantised, Quantiser, Recipe
+from mobilens.compress.tune import EPOCHS
 from mobilens.exporting.workbench import Measured
 
 # Calibration images of the first rung, and of the others.
@@ -46,7 +47,7 @@ def climb(quantiser: Quantiser, measure: Measure, allowed: float) -> Iterator[Ru
         allowed: Largest drop, as a share of the images.
     """
     best: Rung | None = None
-    for rungs in (_ranges, _fitted, _equalised, _in_float):
+    for rungs in (_ranges, _fitted, _equalised, _in_float, _tuned):
         start = best.recipe if best else Recipe(images=FEW)
         for name, recipe in rungs(quantiser, start):
             rung = measure(name, recipe)
@@ -92,3 +93,11 @@ def _in_float(quantiser: Quantiser, start: Recipe) -> Rungs:
                 f"the worst {count} {noun} in float",
                 replace(start, rounding=True, in_float=count),
             )
+
+
+def _tuned(quantiser: Quantiser, start: Recipe) -> Rungs:
+    if not quantiser.can_tune:
+        return
+    yield f"trained for {EPOCHS} epochs with integers", replace(start, in_float=0, tuned=EPOCHS)
+    if start.in_float:
+        yield f"trained, the worst {start.in_float} in float", replace(start, tuned=EPOCHS)

@@ -1,0 +1,131 @@
+"""A checkpoint becomes one that loses less in 8 bits, whatever the runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from mobilens.compress.placement import Placement
+from mobilens.compress.quantiser import Quantised, Quantiser, Recipe
+from mobilens.compress.ranges import METHODS
+from mobilens.compress.simulate import simulate, with_rounded_filters
+from mobilens.compress.tune import tune
+from mobilens.evaluation import Evaluation
+from mobilens.graph.ops import Graph
+from mobilens.graph.origin import carried_back, without_bias
+from mobilens.graph.rewrite import simplify
+from mobilens.graph.run import run
+from mobilens.graph.trace import trace
+from mobilens.nn.checkpoint import Checkpoint
+from mobilens.observer import SILENT, Observer
+from mobilens.spec.task import TaskSpec
+from mobilens.vision.predictor import Pixels, RawOutputs
+
+# What is learnt under the narrowest terms of all runtimes holds in each.
+PLACEMENT = Placement("every value", pairs=True)
+CALIBRATION = 128
+BATCH = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What training with integers gave.
+
+    Attributes:
+        checkpoint: The same net with other filters and biases.
+        before: The net as it was, with its integers.
+        after: The net as it is now, with its integers.
+    """
+
+    checkpoint: Checkpoint
+    before: SimulatedPredictor
+    after: SimulatedPredictor
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What training with integers brought, on validation data.
+
+    Attributes:
+        checkpoint: The new one.
+        in_float: What the old one reached.
+        before: What its integers reached, as torch computes them.
+        after: What those of the new one reached.
+    """
+
+    checkpoint: Checkpoint
+    in_float: Evaluation
+    before: Evaluation
+    after: Evaluation
+
+
+class SimulatedPredictor:
+    """A net answered by torch as its integers would.
+
+    Attributes:
+        task: What it answers.
+        data_fingerprint: Of what it learnt from, which is known of files alone.
+    """
+
+    data_fingerprint: str | None = None
+
+    def __init__(self, task: TaskSpec, quantised: Quantised) -> None:
+        """Take a net whose integers are chosen."""
+        self.task = task
+        self._integers = quantised.quantisation
+        self._graph = with_rounded_filters(quantised.graph, self._integers)
+
+    def forward(self, pixels: Pixels) -> RawOutputs:
+        """Answer a batch of (N, height, width, 3) uint8 pixels."""
+        outputs = simulate(self._graph, self._integers, torch.from_numpy(pixels))
+        return {name: values.numpy() for name, values in outputs.items()}
+
+
+def train_with_integers(
+    checkpoint: Checkpoint, pixels: Pixels, *, epochs: int, observer: Observer = SILENT
+) -> Trained:
+    """Train a net so that it gives in integers what it gave in float.
+
+    Args:
+        checkpoint: The net.
+        pixels: (N, height, width, 3), RGB, uint8: training photos; ranges are those of the first.
+        epochs: How often each is seen.
+        observer: Is told of progress.
+
+    Raises:
+        WeightsError: The checkpoint's tensors are not those of its model.
+    """
+    graph = simplify(trace(checkpoint))
+    quantiser = Quantiser(graph, PLACEMENT, pixels[:CALIBRATION])
+    images = torch.from_numpy(pixels[:BATCH])
+    candidates = [quantiser.follow(Recipe(method, CALIBRATION)) for method in METHODS]
+    found = min(candidates, key=lambda one: _error(one, graph, images))
+    tuned, integers = tune(
+        found.graph,
+        found.quantisation,
+        pixels,
+        pairs=PLACEMENT.pairs,
+        epochs=epochs,
+        fixed=without_bias(checkpoint),
+        observer=observer,
+    )
+    back = carried_back(checkpoint, tuned, lambda made: PLACEMENT.rewritten(simplify(made)))
+    provenance = {
+        **checkpoint.provenance,
+        "quantisation": {"epochs": epochs, "images": len(pixels)},
+    }
+    return Trained(
+        replace(back, provenance=provenance),
+        SimulatedPredictor(checkpoint.task, found),
+        SimulatedPredictor(checkpoint.task, Quantised(tuned, integers, ())),
+    )
+
+
+@torch.no_grad()
+def _error(quantised: Quantised, exact: Graph, images: torch.Tensor) -> float:
+    """How far integers are from floats, over all outputs."""
+    integers = quantised.quantisation
+    given = simulate(with_rounded_filters(quantised.graph, integers), integers, images)
+    wanted = run(exact, images)
+    return sum(float((given[key] - values).norm()) for key, values in wanted.items())

@@ -1,0 +1,202 @@
+"""Quantisation-aware training: filters and biases learn to give in integers what floats gave.
+
+The net is its own teacher, so that labels are not needed and little can be forgotten. Rounding lets
+gradients through as if it were not there: Jacob et al., "Quantization and Training of Neural
+Networks", 2018, section 3; Bengio et al., 2013.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mobilens.compress.simulate import rounded
+from mobilens.graph import ops
+from mobilens.graph.quantised import WEIGHT_LIMIT, Quantisation, weight_scales
+from mobilens.graph.replace import single
+from mobilens.graph.run import clamp, convolve, run, run_op
+from mobilens.observer import SILENT, Observer
+from mobilens.vision.predictor import Pixels
+
+EPOCHS, BATCH = 3, 32
+# How far one step of the optimiser moves filters and biases, in steps of their integers.
+RATE = 0.03
+# Photos are moved by up to this share of their side, and mirrored.
+SHIFT = 1 / 14
+
+
+def tune(
+    graph: ops.Graph,
+    quantisation: Quantisation,
+    pixels: Pixels,
+    *,
+    pairs: bool,
+    epochs: int = EPOCHS,
+    fixed: Collection[str] = (),
+    seed: int = 0,
+    observer: Observer = SILENT,
+) -> tuple[ops.Graph, Quantisation]:
+    """Train filters and biases for given grids.
+
+    Args:
+        graph: A rewritten graph.
+        quantisation: Its grids, which stay, and scales, which follow the filters.
+        pixels: (N, height, width, 3), RGB, uint8: training photos.
+        pairs: As of the placement, see ``weight_scales``.
+        epochs: How often each is seen.
+        fixed: Names of operators whose biases stay as they are.
+        seed: Of order, mirroring and moving.
+        observer: Is told of progress.
+
+    Returns:
+        The graph, and what of it is 8-bit.
+    """
+    student = _Student(graph, quantisation, pairs, fixed)
+    target = _before_softmax(graph)
+    steps = epochs * math.ceil(len(pixels) / BATCH)
+    optimiser = torch.optim.Adam(student.parameters, lr=RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    batches = _batches(pixels, epochs, torch.Generator().manual_seed(seed))
+    for images in observer.progress(batches, steps, "tuning for integers"):
+        with torch.no_grad():
+            wanted = run(target, images)
+        loss = _distance(student.run(target, images), wanted)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+    return student.graph(), student.quantisation()
+
+
+class _Student:
+    """The graph as its integers compute it, with filters that can be trained."""
+
+    def __init__(
+        self, graph: ops.Graph, quantisation: Quantisation, pairs: bool, fixed: Collection[str]
+    ) -> None:
+        self._graph, self._quantisation, self._pairs = graph, quantisation, pairs
+        # In steps of the first integers, so that one rate suits all.
+        self._units: dict[str, tuple[Tensor, Tensor]] = {}
+        self._steps: dict[str, tuple[Tensor, Tensor]] = {}
+        for op in graph.ops:
+            if isinstance(op, (ops.Conv, ops.Linear)) and quantisation.has_integer_filters(op):
+                units = self._units_of(op)
+                weight, bias = torch.from_numpy(op.weight), torch.from_numpy(op.bias)
+                self._units[op.output] = units
+                self._steps[op.output] = (
+                    (weight / units[0]).requires_grad_(),
+                    (bias / units[1]).requires_grad_(op.output not in fixed),
+                )
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """What is trained."""
+        pairs = self._steps.values()
+        return [values for pair in pairs for values in pair if values.requires_grad]
+
+    def run(self, target: ops.Graph, images: Tensor) -> dict[str, Tensor]:
+        """Compute the outputs of a graph with these operators."""
+        values = {target.input: images}
+        for op in target.ops:
+            inputs = [values[name] for name in op.inputs]
+            if isinstance(op, (ops.Conv, ops.Linear)) and op.output in self._steps:
+                made = self._filtered(op, inputs[0])
+            else:
+                made = run_op(op, *inputs)
+            values[op.output] = rounded(self._quantisation, op.output, made)
+        return {key: values[name] for key, name in target.outputs.items()}
+
+    def graph(self) -> ops.Graph:
+        """Give the graph with what was learnt."""
+        trained = [
+            self._trained(op) if isinstance(op, (ops.Conv, ops.Linear)) else op
+            for op in self._graph.ops
+        ]
+        return self._graph.with_ops(trained)
+
+    def quantisation(self) -> Quantisation:
+        """Give the same grids, with scales for what was learnt."""
+        scales = {
+            op.output: weight_scales(self._trained(op), pairs=self._pairs)
+            for op in self._graph.ops
+            if isinstance(op, (ops.Conv, ops.Linear)) and op.output in self._steps
+        }
+        return Quantisation(self._quantisation.grids, {**self._quantisation.scales, **scales})
+
+    def _filtered(self, op: ops.Conv | ops.Linear, x: Tensor) -> Tensor:
+        (steps, bias_steps), (unit, bias_unit) = self._steps[op.output], self._units[op.output]
+        scale = torch.from_numpy(weight_scales(self._trained(op), pairs=self._pairs))
+        exact = steps * unit / scale.view(unit.shape)
+        whole = exact.detach().round().clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT)
+        weight = (exact + (whole - exact).detach()) * scale.view(unit.shape)
+        bias = bias_steps * bias_unit
+        if isinstance(op, ops.Linear):
+            return clamp(F.linear(x, weight, bias), op.clamp)
+        return clamp(convolve(op, x, weight, bias), op.clamp)
+
+    def _trained(self, op: ops.Conv | ops.Linear) -> ops.Conv | ops.Linear:
+        if op.output not in self._steps:
+            return op
+        pairs = zip(self._steps[op.output], self._units[op.output], strict=True)
+        weight, bias = ((steps.detach() * unit).numpy() for steps, unit in pairs)
+        return replace(op, weight=single(weight), bias=single(bias))
+
+    def _units_of(self, op: ops.Conv | ops.Linear) -> tuple[Tensor, Tensor]:
+        """What one step is worth at first, of filters and of the bias."""
+        scales = torch.from_numpy(self._quantisation.scales[op.output])
+        grid = self._quantisation.grids.get(op.output)
+        # A bias has finer integers, but one step of what comes out is what matters.
+        bias = torch.full_like(scales, grid.scale) if grid else scales
+        return scales.view(-1, *[1] * (op.weight.ndim - 1)), bias
+
+
+def _before_softmax(graph: ops.Graph) -> ops.Graph:
+    """Let outputs be what a softmax reads, where one makes them."""
+    makers = graph.maker()
+    outputs = {
+        key: makers[name].inputs[0] if isinstance(makers[name], ops.Softmax) else name
+        for key, name in graph.outputs.items()
+    }
+    gone = set(graph.outputs.values()) - set(outputs.values())
+    kept = [op for op in graph.ops if op.output not in gone]
+    return replace(graph, outputs=outputs).with_ops(kept)
+
+
+def _distance(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
+    """Kullback-Leibler divergence of what a softmax makes of outputs, in nats an image."""
+    return sum(
+        (
+            F.kl_div(
+                F.log_softmax(given[key], -1),
+                F.log_softmax(values, -1),
+                reduction="batchmean",
+                log_target=True,
+            )
+            for key, values in wanted.items()
+        ),
+        torch.zeros(()),
+    )
+
+
+def _batches(pixels: Pixels, epochs: int, stream: torch.Generator) -> Iterator[Tensor]:
+    """Photos in random order, mirrored and moved at random."""
+    for _ in range(epochs):
+        order = torch.randperm(len(pixels), generator=stream).numpy()
+        for index in range(0, len(order), BATCH):
+            chosen = np.sort(order[index : index + BATCH])
+            yield torch.stack([_varied(pixels[one], stream) for one in chosen])
+
+
+def _varied(photo: Pixels, stream: torch.Generator) -> Tensor:
+    image = torch.from_numpy(photo)
+    if torch.rand((), generator=stream) < 0.5:
+        image = image.flip(1)
+    most = [round(SHIFT * side) for side in photo.shape[:2]]
+    moved = [int(torch.randint(-far, far + 1, (), generator=stream)) for far in most]
+    return torch.roll(image, moved, (0, 1))
