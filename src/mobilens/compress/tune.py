@@ -26,7 +26,7 @@ from mobilens.vision.predictor import Pixels
 
 EPOCHS, BATCH = 3, 32
 # How far one step of the optimiser moves filters and biases, in steps of their integers.
-RATE = 0.03
+RATE = 0.01
 # Photos are moved by up to this share of their side, and mirrored.
 SHIFT = 1 / 14
 
@@ -58,7 +58,7 @@ def tune(
         The graph, and what of it is 8-bit.
     """
     student = _Student(graph, quantisation, pairs, fixed)
-    target = _before_softmax(graph)
+    target, softmax = _before_softmax(graph)
     steps = epochs * math.ceil(len(pixels) / BATCH)
     optimiser = torch.optim.Adam(student.parameters, lr=RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
@@ -66,7 +66,7 @@ def tune(
     for images in observer.progress(batches, steps, "tuning for integers"):
         with torch.no_grad():
             wanted = run(target, images)
-        loss = _distance(student.run(target, images), wanted)
+        loss = _distance(student.run(target, images), wanted, softmax)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -156,32 +156,32 @@ class _Student:
         return scales.view(-1, *[1] * (op.weight.ndim - 1)), bias
 
 
-def _before_softmax(graph: ops.Graph) -> ops.Graph:
-    """Let outputs be what a softmax reads, where one makes them."""
+def _before_softmax(graph: ops.Graph) -> tuple[ops.Graph, frozenset[str]]:
+    """Let outputs be what a softmax reads, where one makes them; gives the names of these too."""
     makers = graph.maker()
-    outputs = {
-        key: makers[name].inputs[0] if isinstance(makers[name], ops.Softmax) else name
+    softmax = {
+        key: makers[name].inputs[0]
         for key, name in graph.outputs.items()
+        if isinstance(makers[name], ops.Softmax)
     }
-    gone = set(graph.outputs.values()) - set(outputs.values())
+    gone = {graph.outputs[key] for key in softmax}
     kept = [op for op in graph.ops if op.output not in gone]
-    return replace(graph, outputs=outputs).with_ops(kept)
+    outputs = {**graph.outputs, **softmax}
+    return replace(graph, outputs=outputs).with_ops(kept), frozenset(softmax)
 
 
-def _distance(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
-    """Kullback-Leibler divergence of what a softmax makes of outputs, in nats an image."""
-    return sum(
-        (
-            F.kl_div(
-                F.log_softmax(given[key], -1),
-                F.log_softmax(values, -1),
-                reduction="batchmean",
-                log_target=True,
-            )
-            for key, values in wanted.items()
-        ),
-        torch.zeros(()),
-    )
+def _distance(
+    given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], softmax: Collection[str]
+) -> Tensor:
+    """Kullback-Leibler divergence of probabilities, relative squared error of other outputs."""
+    total = torch.zeros(())
+    for key, values in wanted.items():
+        if key in softmax:
+            exact, near = (F.log_softmax(one, -1) for one in (values, given[key]))
+            total = total + F.kl_div(near, exact, reduction="batchmean", log_target=True)
+        else:
+            total = total + (given[key] - values).square().mean() / values.square().mean()
+    return total
 
 
 def _batches(pixels: Pixels, epochs: int, stream: torch.Generator) -> Iterator[Tensor]:
