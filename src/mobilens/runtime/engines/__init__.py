@@ -27,6 +27,7 @@ GRAPHS = {
     "openvino": "mobilens.runtime.engines.openvino:OpenVinoGraph",
     "litert": "mobilens.runtime.engines.litert:LiteRtGraph",
     "executorch": "mobilens.runtime.engines.executorch:ExecuTorchGraph",
+    "ncnn": "mobilens.runtime.engines.ncnn:NcnnGraph",
 }
 # Engines that are extras of the same name.
 EXTRAS = frozenset(("openvino", "litert", "executorch", "ncnn"))

@@ -69,21 +69,23 @@ class FormatInfo(NamedTuple):
         suffix: What its files' names end in.
         engine: Name of the engine that runs it, unless another is asked for.
         module: Where it is.
+        companions: Suffixes of further files that belong to one, in place of its own.
     """
 
     title: str
     suffix: str
     engine: str
     module: str
+    companions: tuple[str, ...] = ()
 
 
 _HERE = "mobilens.runtime.formats"
 FORMATS = {
     "onnx": FormatInfo("ONNX", ".onnx", "onnxruntime", f"{_HERE}.onnx"),
-    "openvino": FormatInfo("OpenVINO", ".xml", "openvino", f"{_HERE}.openvino"),
+    "openvino": FormatInfo("OpenVINO", ".xml", "openvino", f"{_HERE}.openvino", (".bin",)),
     "litert": FormatInfo("LiteRT", ".tflite", "litert", f"{_HERE}.litert"),
     "executorch": FormatInfo("ExecuTorch", ".pte", "executorch", f"{_HERE}.executorch"),
-    "ncnn": FormatInfo("ncnn", ".ncnn", "ncnn", f"{_HERE}.ncnn"),
+    "ncnn": FormatInfo("ncnn", ".ncnn", "ncnn", f"{_HERE}.ncnn", (".ncnn.param", ".ncnn.bin")),
 }
 
 
