@@ -25,7 +25,7 @@ PRECISIONS = {"float32": "float", "int8": "INT8"}
 
 # Times faster than the same net in float, at one thread; ncnn has no goal.
 FASTER = {"onnx": 1.5, "openvino": 1.8, "litert": 1.8, "executorch": 1.8}
-# Time over that of a plain export: more is noise no longer.
+# Time over that of a plain export, at most.
 SLOWER = 1.03
 DROP = 1.0
 
@@ -76,7 +76,7 @@ def page(cells: Sequence[Cell], command: str) -> str:
         for runtime in RUNTIMES:
             cell = by_place.get((family, runtime))
             if cell is None:
-                lines.append(row([RUNTIMES[runtime], "", *["not measured"] + ["–"] * 9]))
+                lines.append(row([RUNTIMES[runtime], "", "not measured", *["–"] * 8]))
                 continue
             lines += [line(cell, precision, notes) for precision in PRECISIONS]
         lines += ["", *rungs(family, by_place), *left_out(family, by_place)]
@@ -202,7 +202,7 @@ def speed(cell: Cell, precision: str, notes: Notes) -> list[str]:
         return ["–", "–"]
     one, two = (f"{1 / ratio[count]:.2f}x" for count in ("1", "2"))
     goal = FASTER.get(cell["runtime"])
-    if goal and 1 / ratio["1"] < goal:
+    if goal and round(1 / ratio["1"], 2) < goal:
         missed = f"{one} as fast as in float at one thread, the goal is {goal}x"
         one = notes.mark(one, cell, precision, missed)
     return [one, two]
@@ -216,7 +216,7 @@ def ratios(cell: Cell, precision: str, library: str, notes: Notes) -> str:
     texts = []
     for count in ("1", "2"):
         text = f"{found[count]:.2f}"
-        if precision == "float32" and found[count] > SLOWER:
+        if precision == "float32" and round(found[count], 2) > SLOWER:
             threads = "one thread" if count == "1" else "two threads"
             missed = f"{text}x the time of {library}'s plain export at {threads}"
             text = notes.mark(text, cell, precision, missed)
