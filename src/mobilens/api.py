@@ -153,12 +153,21 @@ def resume(folder: str | Path, *, observer: Observer = SILENT) -> Delivered:
     return _run(settings_to_resume(Path(folder)), Path(folder), observer)
 
 
-def load(path: str | Path, *, threads: int | None = None) -> Model:
+def load(
+    path: str | Path,
+    *,
+    threads: int | None = None,
+    preprocess: str | Path | None = None,
+    labels: str | Path | None = None,
+) -> Model:
     """Open a model file, or a checkpoint where torch is installed.
 
     Args:
         path: ``model.onnx`` or ``best.safetensors`` of a run.
         threads: Threads for one answer and for decoding; every core by default.
+        preprocess: For a file of another tool, how its pixels are prepared: a JSON file, or text
+            such as ``"size=224,mean=0.485/0.456/0.406,std=0.229/0.224/0.225"``.
+        labels: Likewise, a text file with the names of its classes; numbers by default.
 
     Raises:
         BundleError: It is no model file, or cannot be trusted.
@@ -166,7 +175,7 @@ def load(path: str | Path, *, threads: int | None = None) -> Model:
         MissingExtraError: A checkpoint, and torch is not installed.
         UsageError: ``threads`` is below 1.
     """
-    return Model(path, threads=threads)
+    return Model(path, threads=threads, preprocess=preprocess, labels=labels)
 
 
 def evaluate(
@@ -176,6 +185,8 @@ def evaluate(
     split: str = "val",
     batch_size: int = 32,
     threads: int | None = None,
+    preprocess: str | Path | None = None,
+    labels: str | Path | None = None,
     observer: Observer = SILENT,
 ) -> Evaluation:
     """Measure a model file or a checkpoint on labelled photos.
@@ -188,13 +199,15 @@ def evaluate(
             those that were held out.
         batch_size: Photos answered at once, 1 or more.
         threads: Threads for one answer and for decoding; every core by default.
+        preprocess: For a file of another tool, as for ``load``; likewise the next.
+        labels: Names of its classes.
         observer: Is told of progress.
 
     Raises:
         BundleError: The model cannot be trusted.
         DataError: The data cannot be used, or has classes that the model does not know.
     """
-    predictor = open_predictor(model, threads)
+    predictor = open_predictor(model, threads, preprocess=preprocess, labels=labels)
     return evaluate_predictor(
         predictor,
         _part(data, split, predictor, observer),
@@ -222,7 +235,8 @@ def export(
     Args:
         checkpoint: ``best.safetensors`` of a run.
         out: Model file; ``model`` with the target's suffix beside the checkpoint by default.
-        to: Kind of file: ``"onnx"``, ``"openvino"``, ``"litert"``, ``"executorch"`` or ``"ncnn"``.
+        to: Kind of file: ``"onnx"``, ``"openvino"``, ``"litert"``, ``"executorch"``, ``"ncnn"``, or
+            ``"coreml"``, which is converted and checked, and not run.
         data: What to prove it on; the run's own validation data by default.
         measure: False proves it on patterns alone and states no accuracy.
         precision: What it stores and computes in: ``"float32"``, ``"float16"``, ``"bfloat16"`` or

@@ -36,10 +36,12 @@ def written_together(path: Path, companions: tuple[str, ...]) -> Iterator[Path]:
     """As ``written``, for a file with others of the same name beside it.
 
     They are written in a folder of their own under their last names, and then move out of it, the
-    file itself at the end: while it is there, it is whole.
+    file itself at the end: while it is there, it is whole. What is written may be a folder too; one
+    that it replaces is gone for the moment between two renames, since no system call swaps folders
+    everywhere.
 
     Args:
-        path: The file.
+        path: The file, or the folder.
         companions: Suffixes of those beside it.
     """
     writer = f"{os.getpid()}-{threading.get_ident()}"
@@ -50,9 +52,26 @@ def written_together(path: Path, companions: tuple[str, ...]) -> Iterator[Path]:
         yield temporary
         for suffix in companions:
             temporary.with_suffix(suffix).replace(path.with_suffix(suffix))
-        temporary.replace(path)
+        if temporary.is_dir():
+            _replace_folder(temporary, path, folder / "before")
+        else:
+            temporary.replace(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _replace_folder(new: Path, path: Path, aside: Path) -> None:
+    """Rename a folder to the name of another, which is put aside, or back if that fails."""
+    if not path.is_dir():
+        new.replace(path)
+        return
+    try:
+        path.replace(aside)
+        new.replace(path)
+    except BaseException:
+        if aside.is_dir() and not path.exists():
+            aside.replace(path)
+        raise
 
 
 def remove_leftovers(path: Path) -> None:

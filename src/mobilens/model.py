@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mobilens.cores import usable_cores
-from mobilens.errors import MissingExtraError, UsageError
+from mobilens.errors import BundleError, MissingExtraError, UsageError
 from mobilens.spec.task import TaskSpec
 from mobilens.vision.files import FileResult, predict_files
 from mobilens.vision.image import load_prepared, prepare, prepare_pillow
@@ -23,24 +23,57 @@ PHOTO_KINDS = "a path, bytes, a Pillow image or an array"
 Photo = str | Path | bytes | Image.Image | NDArray[np.uint8]
 
 
-def open_predictor(path: str | Path, threads: int | None = None) -> Predictor:
+def open_predictor(
+    path: str | Path,
+    threads: int | None = None,
+    *,
+    preprocess: str | Path | None = None,
+    labels: str | Path | None = None,
+) -> Predictor:
     """Open an exported model file, or a checkpoint where torch is installed.
 
     Args:
         path: ``.onnx`` file written by ``mobilens export``, or ``.safetensors`` checkpoint.
         threads: Threads that one answer may use; the engine's choice by default.
+        preprocess: For a file of another tool, how its pixels are prepared.
+        labels: Likewise, a text file with the names of its classes; numbers by default.
 
     Raises:
         BundleError: It is no model file, or cannot be trusted.
         WeightsError: It is called a checkpoint and is none.
         MissingExtraError: A checkpoint, and torch is not installed.
-        UsageError: ``threads`` is below 1.
+        UsageError: ``threads`` is below 1; or the file says itself what ``preprocess`` or
+            ``labels`` say, or something else.
     """
+    if preprocess is not None:
+        from mobilens.runtime.foreign_predictor import ForeignPredictor
+
+        return ForeignPredictor(path, preprocess, labels, threads)
+    if labels is not None:
+        raise UsageError("labels without --preprocess", expected="both, for a file of another tool")
     if Path(path).suffix.lower() == ".safetensors":
         return _open_checkpoint(Path(path), threads)
     from mobilens.runtime.predictor import load_predictor
 
-    return load_predictor(path, threads=threads)
+    try:
+        return load_predictor(path, threads=threads)
+    except BundleError:
+        _ask_how(Path(path))
+        raise
+
+
+def _ask_how(path: Path) -> None:
+    """Say what is missing, where a file is one of another tool."""
+    from mobilens.runtime.foreign import is_foreign
+    from mobilens.runtime.foreign_predictor import REMEDY
+
+    if is_foreign(path):
+        raise BundleError(
+            f"{path} has no mobilens manifest: it does not say how its pixels are prepared, nor "
+            "its classes",
+            expected="a file that mobilens export wrote, or --preprocess, and --labels FILE",
+            remedy=REMEDY,
+        ) from None
 
 
 def _open_checkpoint(path: Path, threads: int | None) -> Predictor:
@@ -67,13 +100,22 @@ class Model:
         predictor: What turns prepared pixels into raw outputs.
     """
 
-    def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        threads: int | None = None,
+        preprocess: str | Path | None = None,
+        labels: str | Path | None = None,
+    ) -> None:
         """Open a file.
 
         Args:
             path: ``.onnx`` file written by ``mobilens export``, or ``.safetensors`` checkpoint.
             threads: Threads for one answer and for decoding; every core by default. Of a
                 checkpoint, for all that torch does in this process.
+            preprocess: For a file of another tool, how its pixels are prepared.
+            labels: Likewise, a text file with the names of its classes.
 
         Raises:
             BundleError: It is no model file, or cannot be trusted.
@@ -82,7 +124,7 @@ class Model:
             UsageError: ``threads`` is below 1.
         """
         self.path = Path(path)
-        self.predictor = open_predictor(path, threads)
+        self.predictor = open_predictor(path, threads, preprocess=preprocess, labels=labels)
         self._threads = threads
 
     @property

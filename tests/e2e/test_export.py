@@ -198,7 +198,12 @@ def test_every_kind_at_once(saved, photos, tmp_path, capsys):
     arguments = ["export", str(saved), "--to", "all", "--data", str(photos), "--out", str(out)]
     assert main([*arguments, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert list(rows) == ["onnx", "openvino", "litert", "executorch", "ncnn"]
+    assert list(rows) == ["onnx", "openvino", "litert", "executorch", "coreml", "ncnn"]
+    unproven = rows.pop("coreml")
+    assert unproven["unproven"].startswith("Core ML is a part of Apple's systems")
+    assert unproven["evaluation"] is None
+    assert unproven["checkpoint"]["top1"] == rows["onnx"]["evaluation"]["top1"]
+    shutil.rmtree(out / "model.mlpackage")
     assert {len({row["agreeing"] for row in rows.values()})} == {1}
     kinds = {
         "onnx": {"model.onnx"},
@@ -220,7 +225,7 @@ def test_what_is_not_installed_is_said_and_the_rest_is_written(
     saved, tmp_path, capsys, monkeypatch
 ):
     found = importlib.util.find_spec
-    absent = {"openvino", "executorch", "ncnn"}
+    absent = {"openvino", "executorch", "coremltools", "ncnn"}
     monkeypatch.setattr(
         "importlib.util.find_spec", lambda name: None if name in absent else found(name)
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mobilens.atomic import remove_leftovers, written
+from mobilens.atomic import remove_leftovers, written, written_together
 
 
 def test_a_file_appears_at_the_end_of_the_block(tmp_path: Path):
@@ -37,6 +37,38 @@ def test_a_refusal_names_the_file_that_was_asked_for(tmp_path: Path):
     with pytest.raises(FileNotFoundError) as caught, written(path) as temporary:
         temporary.write_text("new")
     assert caught.value.filename == str(path)
+
+
+def folder(path: Path, content: str) -> Path:
+    path.mkdir()
+    (path / "a.txt").write_text(content)
+    return path
+
+
+def test_a_folder_replaces_a_folder_whole(tmp_path: Path):
+    path = tmp_path / "a.package"
+    for content in ("old", "new"):
+        with written_together(path, ()) as temporary:
+            assert temporary.name == path.name
+            folder(temporary, content)
+        assert (path / "a.txt").read_text() == content
+        assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_stays_where_its_successor_cannot_be_moved(tmp_path: Path, monkeypatch):
+    path = folder(tmp_path / "a.package", "old")
+    move = Path.replace
+
+    def refuse(self: Path, target: Path) -> Path:
+        if self.parent.name.endswith(".tmp.package") and target == path and self.name == path.name:
+            raise KeyboardInterrupt
+        return move(self, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(KeyboardInterrupt), written_together(path, ()) as temporary:
+        folder(temporary, "new")
+    assert (path / "a.txt").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere nobody can ask whether a process lives")

@@ -32,6 +32,7 @@ from mobilens.spec.task import Preprocessing
 
 EVERY_VALUE = Placement("every value")
 FILTERS = Placement("inputs of filters", stored=False)
+AROUND_ZERO = Placement("around 0", stored=False, depthwise=False, symmetric=True)
 
 
 def graph_of(name, placement=EVERY_VALUE):
@@ -107,6 +108,44 @@ def test_what_a_hard_swish_makes_zero_needs_no_steps():
         swish = next(op.inputs[0] for op in graph.ops if "hardswish" in op.output)
         counted = {swish: Histogram(-50.0, 10.0, np.ones(2048))}
         assert ranges(graph, counted, METHODS["extremes"])[swish] == (-3.0, 10.0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_ranges_around_zero_reach_alike_on_both_sides(name):
+    graph = graph_of("mobilenet_v2", AROUND_ZERO)
+    clamped = next(op.output for op in graph.ops if isinstance(op, ops.Conv))
+    half = Histogram(0.0, 8.0, np.exp(-(np.linspace(0, 6, 2048) ** 2) / 2))
+    counted = {clamped: half}
+    low, high = ranges(graph, counted, METHODS[name], symmetric=True)[clamped]
+    assert -low == pytest.approx(high, rel=0.05)
+    assert 2 < high <= 8.01
+    alone = ranges(graph, counted, METHODS[name])[clamped]
+    assert alone[0] >= -0.01
+
+
+def test_grids_around_zero_have_it_in_the_middle_and_leave_depthwise_filters_alone():
+    found = Quantiser(
+        simplify(trace(checkpoint_of("mobilenet_v3_small"))), AROUND_ZERO, photos(4, (64, 64))
+    ).follow(Recipe())
+    grids = found.quantisation.grids
+    assert {grid.zero_point for grid in grids.values()} == {0}
+    for op in found.graph.ops:
+        if isinstance(op, (ops.Conv, ops.Linear)):
+            assert found.quantisation.has_integer_filters(op) != getattr(op, "depthwise", False)
+    # Pixels less the means of each colour: zeros around the image are exact.
+    first = found.graph.ops[0]
+    assert isinstance(first, ops.Normalise)
+    assert len(set(first.mean)) == 3
+    assert grids[first.output].scale * 127 == pytest.approx(255 * (1 - min(first.mean)), rel=0.05)
+
+
+@given(st.floats(-1e4, 1e4, width=32), st.floats(-1e4, 1e4, width=32))
+def test_a_symmetric_grid_reaches_the_further_end(lowest, highest):
+    grid = Grid.symmetric(lowest, highest)
+    ends = np.array([lowest, highest, 0.0], np.float32)
+    back = grid.encode(ends).astype(np.float64) * grid.scale
+    assert back[2] == 0
+    assert np.abs(back - ends).max() <= grid.scale * 0.501
 
 
 def test_placements_say_what_is_stored():

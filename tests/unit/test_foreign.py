@@ -159,6 +159,22 @@ def test_weights_beside_an_onnx_file_count_as_part_of_it(tmp_path):
     assert open_foreign(path).run({"x": np.ones((1, 3), np.float32)})["y"].tolist() == [[2, 2, 2]]
 
 
+@pytest.mark.parametrize("place", ["gone.data", "../secret.data"])
+def test_weights_elsewhere_are_not_reached_for(tmp_path, place):
+    (tmp_path / "secret.data").write_bytes(np.full((1, 1), 2, np.float32).tobytes())
+    (tmp_path / "in").mkdir()
+    path = double(tmp_path / "in" / "m.onnx", ["b", 3])
+    model = onnx.load(path)
+    (weight,) = model.graph.initializer
+    weight.ClearField("raw_data")
+    weight.data_location = TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value=place)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(BundleError, match="ONNX Runtime cannot load"):
+        open_foreign(path)
+    assert read_parts(path)[1].size_bytes == path.stat().st_size
+
+
 def test_what_is_no_model_is_named(tmp_path, toy):
     notes = tmp_path / "notes.onnx"
     notes.write_text("milk, bread")

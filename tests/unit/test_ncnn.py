@@ -6,15 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.unit.test_graph import checkpoint_of
 
 from mobilens.api import operators, write_device_kit
+from mobilens.compress.simulate import simulate, with_rounded_filters
 from mobilens.errors import BundleError, ExportError
 from mobilens.exporting.draft import seal
 from mobilens.exporting.ncnn import FLOAT16, INT8, build
 from mobilens.graph import ops
-from mobilens.graph.pixels import UNIT
+from mobilens.graph.pixels import UNIT, fold_normalisation
 from mobilens.graph.quantised import Grid, Quantisation, weight_scales
+from mobilens.graph.rewrite import simplify
 from mobilens.graph.run import run
+from mobilens.graph.trace import trace
 from mobilens.runtime.engines import engine_type
 from mobilens.runtime.manifest import InputSpec, Manifest, ModelCost
 from mobilens.spec.task import Preprocessing, TaskSpec
@@ -228,11 +232,8 @@ def test_outputs_keep_their_order_and_one_value_may_have_two_names(tmp_path):
     assert_same(net.graph(late=last, early=first, again=last), tmp_path)
 
 
-def test_every_value_has_one_reader(tmp_path):
-    net = Net()
-    image = net.conv("image")
-    total = net.add(ops.Add, image, net.add(ops.Add, net.conv(image), image))
-    layers, _, _ = written(net.graph(y=total), tmp_path)
+def assert_well_formed(layers):
+    """Names are made once and read once, and the head counts them."""
     read, made = [], []
     for line in layers[2:]:
         _, _, inputs, outputs, *names = line.split()
@@ -241,8 +242,24 @@ def test_every_value_has_one_reader(tmp_path):
     assert layers[0] == "7767517"
     assert layers[1] == f"{len(layers) - 2} {len(made)}"
     assert len(set(read)) == len(read)
-    assert set(made) - set(read) == {"y"}
+    assert len(set(made)) == len(made)
     assert not set(read) - set(made)
+    return set(made) - set(read)
+
+
+def test_every_value_has_one_reader(tmp_path):
+    net = Net()
+    image = net.conv("image")
+    total = net.add(ops.Add, image, net.add(ops.Add, net.conv(image), image))
+    layers, _, _ = written(net.graph(y=total), tmp_path)
+    assert assert_well_formed(layers) == {"y"}
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "mobilenet_v4_hybrid_medium"])
+def test_names_of_traced_nets_are_told_apart(name, tmp_path):
+    graph = fold_normalisation(simplify(trace(checkpoint_of(name))))
+    layers, _, _ = written(graph, tmp_path)
+    assert assert_well_formed(layers) == set(graph.outputs)
 
 
 def parts(numbers, size, tag, item):
@@ -336,6 +353,44 @@ def test_integers_are_handed_on_where_filters_alone_read_them(tmp_path):
         assert 1e-5 < error < 0.03, name
 
 
+SHAPES = [
+    {"pads": (0, 1, 2, 3)},
+    {"pads": (0, 0, 1, 1), "stride": (2, 2)},
+    {"pads": (2, 1, 2, 1), "dilation": (2, 1)},
+    {"kernel": (1, 5), "pads": (0, 2, 0, 2), "stride": (1, 2)},
+    {"kernel": (1, 1), "pads": (0, 0, 0, 0), "out": 5},
+    {"kernel": (3, 3), "out": 12, "groups": 12, "pads": (0, 1, 2, 1)},
+    {"kernel": (5, 3), "out": 12, "groups": 12, "pads": (2, 0, 1, 2), "stride": (2, 1)},
+]
+
+
+@pytest.mark.parametrize("fields", SHAPES)
+@pytest.mark.parametrize("clamp", [ops.UNCLAMPED, (0.0, None), (0.0, 6.0)])
+def test_integer_filters_of_every_shape_give_what_is_simulated(fields, clamp, tmp_path):
+    net = Net()
+    source = net.conv("image", out=12)
+    made = net.conv(source, clamp=clamp, **fields)
+    graph = net.graph(y=made)
+    integers = quantised(graph, {made})
+    _, _, path = written(graph, tmp_path, quantisation=integers)
+    pixels = photos()
+    simulated = simulate(with_rounded_filters(graph, integers), integers, torch.from_numpy(pixels))[
+        "y"
+    ].numpy()
+    # A value in the middle between two steps may fall to either side.
+    error = np.linalg.norm(engine(path).run(pixels)["y"] - simulated) / np.linalg.norm(simulated)
+    assert error < 1e-3
+
+
+def test_groups_of_several_channels_have_no_integers(tmp_path):
+    net = Net()
+    source = net.conv("image", out=12)
+    made = net.conv(source, out=12, groups=3)
+    graph = net.graph(y=made)
+    with pytest.raises(ExportError, match="has 12 channels in 3 groups"):
+        written(graph, tmp_path, quantisation=quantised(graph, {made}))
+
+
 def test_a_sum_is_fed_in_float(tmp_path):
     net = Net()
     first = net.conv("image", out=8)
@@ -397,3 +452,30 @@ def test_a_kit_takes_all_three_files(tmp_path):
         "net.ncnn.bin",
     }
     assert re.search("^ncnn==[0-9.]+$", (kit / "requirements.txt").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (" 2=3\n", "\n"),
+        (" 2=3\n", " 2=1\n"),
+        (f"0={WIDTH} 1={HEIGHT}", f"0={WIDTH}"),
+    ],
+)
+def test_an_image_of_an_unknown_size_is_refused(old, new, tmp_path):
+    net = Net()
+    _, _, path = written(net.graph(y=net.conv("image")), tmp_path)
+    layers = path.with_suffix(".ncnn.param")
+    text = layers.read_text()
+    assert old in text
+    layers.write_text(text.replace(old, new, 1))
+    with pytest.raises(BundleError, match="reads pixels") as caught:
+        engine(path)
+    assert caught.value.expected == "one image of a size that it says"
+
+
+def test_the_graph_tells_its_size(tmp_path):
+    net = Net()
+    _, _, path = written(net.graph(y=net.conv("image")), tmp_path)
+    with pytest.raises(BundleError, match=r"the graph reads \(6, 9, 3\), given is \(9, 6, 3\)"):
+        engine(path).run(photos().transpose(0, 2, 1, 3).copy())

@@ -6,6 +6,21 @@ import argparse
 from pathlib import Path
 
 
+def add_foreign(parser: argparse.ArgumentParser) -> None:
+    """Declare what has to be said of a file of another tool."""
+    group = parser.add_argument_group("model files of other tools")
+    group.add_argument(
+        "--preprocess",
+        metavar="HOW",
+        help="how pixels are prepared: a JSON file, or text such as size=224,"
+        "mean=0.485/0.456/0.406,std=0.229/0.224/0.225,crop_pct=0.875,interpolation=bicubic; "
+        "also resize, fill, layout, colour, output",
+    )
+    group.add_argument(
+        "--labels", metavar="FILE", help="names of the classes, one a line (default: numbers)"
+    )
+
+
 def named_path(text: str) -> Path:
     """Read a path; an empty one, as of an unset shell variable, is none.
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mobilens.cli.arguments import positive_int
+from mobilens.cli.arguments import add_foreign, positive_int
 from mobilens.cli.terminal import print_json, say, table
 from mobilens.errors import UsageError
 from mobilens.observer import TerminalObserver
@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="threads to use (default: one for each core)",
     )
+    add_foreign(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
         split=args.split,
         batch_size=args.batch_size,
         threads=args.threads,
+        preprocess=args.preprocess,
+        labels=args.labels,
         observer=TerminalObserver(),
     )
     if args.grid:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mobilens.exporting.exported import Exported
     from mobilens.runtime.manifest import Reduction
 
-TARGETS = ("onnx", "openvino", "litert", "executorch", "ncnn")
+TARGETS = ("onnx", "openvino", "litert", "executorch", "coreml", "ncnn")
 ALL = "all"
 NAMES = {"int8": "--int8", "float16": "--fp16", "bfloat16": "--bf16"}
 SHORT = {"int8": "INT8", "float16": "FP16", "bfloat16": "BF16"}
@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=named_path,
         metavar="FILE",
-        help="model file; for all, a folder (default: model.onnx, .xml, .tflite, .pte, .ncnn "
-        "beside it)",
+        help="model file; for all, a folder (default: model.onnx, .xml, .tflite, .pte, "
+        ".mlpackage, .ncnn beside it)",
     )
     proof = parser.add_mutually_exclusive_group()
     proof.add_argument(
@@ -162,14 +162,18 @@ def _json(exported: Exported) -> dict[str, object]:
         "file": str(exported.path),
         "bytes": exported.size_bytes,
         "agreeing": exported.agreeing,
+        "unproven": exported.manifest.unproven,
         "precision": exported.manifest.precision,
         "reduction": codec.to_json(exported.manifest.reduction),
         "evaluation": exported.file.to_json() if exported.file else None,
+        "checkpoint": exported.checkpoint.to_json() if exported.checkpoint else None,
     }
 
 
 def _text(exported: Exported) -> str:
     first = f"{exported.path}: {exported.size_bytes / 1e6:.1f} MB, verified"
+    if exported.manifest.unproven is not None:
+        return _unproven_text(exported)
     if exported.file is None:
         return f"{first} on patterns; its accuracy was not measured"
     if exported.manifest.reduction is not None:
@@ -178,6 +182,19 @@ def _text(exported: Exported) -> str:
         f"{first}: all {exported.agreeing} answers are the checkpoint's\n"
         f"top-1 {exported.file.scores.main.percent()} %"
     )
+
+
+def _unproven_text(exported: Exported) -> str:
+    precision = exported.manifest.precision
+    lines = [
+        f"{exported.path}: {exported.size_bytes / 1e6:.1f} MB in {precision}, converted and "
+        "checked, not run",
+        f"UNPROVEN: {exported.manifest.unproven}",
+    ]
+    if exported.checkpoint is not None:
+        top1 = exported.checkpoint.scores.main.percent()
+        lines.append(f"top-1 {top1} %, the checkpoint's; the file was not measured")
+    return "\n".join(lines)
 
 
 def _reduction_text(exported: Exported, reduction: Reduction) -> str:

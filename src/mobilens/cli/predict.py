@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from mobilens.cli.arguments import positive_int
+from mobilens.cli.arguments import add_foreign, positive_int
 from mobilens.cli.terminal import json_text, progress, say
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=positive_int, metavar="N", help="threads to use (default: every core)"
     )
+    add_foreign(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,7 +65,9 @@ def run(args: argparse.Namespace) -> int:
     from mobilens.vision.files import predict_files
 
     _keep_odd_names()
-    predictor = open_predictor(args.file, threads=args.threads)
+    predictor = open_predictor(
+        args.file, threads=args.threads, preprocess=args.preprocess, labels=args.labels
+    )
     results = predict_files(
         predictor,
         image_paths(args.images, sys.stdin),

@@ -9,6 +9,7 @@ from mobilens.cli.terminal import print_json
 from mobilens.errors import BundleError
 
 if TYPE_CHECKING:
+    from mobilens.runtime.manifest import Accuracy
     from mobilens.runtime.verify import VerificationReport
 
 
@@ -40,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _text(report: VerificationReport) -> str:
-    lines = [f"{report.path}: {'proved' if report.ok else 'NOT what was exported'}"]
+    well = "proved" if report.unproven is None else "as exported; its answers are UNPROVEN"
+    lines = [f"{report.path}: {well if report.ok else 'NOT what was exported'}"]
     lines += [f"  {check.name:9} {check.result:8} {check.detail}" for check in report.checks]
     if report.largest_difference is not None:
         lines.append(
@@ -48,8 +50,16 @@ def _text(report: VerificationReport) -> str:
             f"{report.largest_difference:.2g}, allowed {report.tolerance:.2g}"
         )
     if report.accuracy is not None:
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in report.accuracy.file.items())
-        dataset = report.accuracy.dataset
-        lines.append(f"  claims {figures} on {dataset.name}, {dataset.num_images:,} images")
+        lines.append(f"  {_claim(report.accuracy)}")
+    if report.unproven is not None:
+        lines.append(f"  unproven: {report.unproven}")
     lines.append(f"  sha256 {report.sha256}, {report.size_bytes:,} bytes")
     return "\n".join(lines)
+
+
+def _claim(accuracy: Accuracy) -> str:
+    held = accuracy.file or accuracy.checkpoint
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in held.items())
+    of = "" if accuracy.file else "of its checkpoint, not of this file, "
+    dataset = accuracy.dataset
+    return f"claims {figures} {of}on {dataset.name}, {dataset.num_images:,} images"

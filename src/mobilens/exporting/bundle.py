@@ -18,11 +18,12 @@ from mobilens.exporting.draft import (
 )
 from mobilens.exporting.exported import Exported
 from mobilens.exporting.original import Original
-from mobilens.exporting.targets import build_of, target_named
+from mobilens.exporting.targets import Target, build_of, target_named
 from mobilens.graph.pixels import fold_normalisation
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.observer import SILENT, Observer
 from mobilens.runtime.formats import FORMATS
+from mobilens.runtime.manifest import Precision
 from mobilens.runtime.predictor import BundlePredictor
 from mobilens.runtime.verify import verify_bundle
 from mobilens.tasks import torch_task
@@ -50,14 +51,22 @@ def export_checkpoint(
 
 
 def export_float(
-    original: Original, path: Path, *, target: str = "onnx", threads: int | None = None
+    original: Original,
+    path: Path,
+    *,
+    target: str = "onnx",
+    precision: Precision = "float32",
+    threads: int | None = None,
 ) -> Exported:
     """Write a model file, once its answers are the checkpoint's on every image.
+
+    Files that are not run here are written without, and say so.
 
     Args:
         original: What to export, and what it is measured on.
         path: Where the file goes; it appears there whole and proven, or not at all.
         target: Kind of file, one of ``targets.TARGETS``.
+        precision: ``"float32"``, unless its files are not run here, so that no loss is measured.
         threads: Threads for one answer, where nothing else is said when it is opened.
 
     Raises:
@@ -67,12 +76,14 @@ def export_float(
         WeightsError: The checkpoint's tensors are not those of its model.
         UsageError: ``path`` is a folder, or bears a checkpoint's suffix.
     """
-    kind = target_named(target)
+    kind = target_named(target, precision)
     require_name(path, FORMATS[target].suffix)
     checkpoint, dataset = original.checkpoint, original.dataset
     graph = fold_normalisation(original.graph)
     manifest = replace(
-        draft_manifest(checkpoint, original.predictor, graph, dataset, kind), threads=threads
+        draft_manifest(checkpoint, original.predictor, graph, dataset, kind),
+        precision=precision,
+        threads=threads,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     # The engine reads real files, so the proof is of the very bytes that are then renamed.
@@ -80,7 +91,7 @@ def export_float(
         build_of(kind)(graph, manifest, temporary)
         seal(temporary, manifest)
         if dataset is not None:
-            before, after = _prove(temporary, original)
+            before, after = _measured(temporary, kind, original)
             main = torch_task(checkpoint.task.kind).main_score
             manifest = replace(manifest, accuracy=stated_accuracy(main, before, after))
             seal(temporary, manifest)
@@ -90,7 +101,16 @@ def export_float(
             raise ExportError(f"{error.given}; nothing was written") from None
     if dataset is None:
         return Exported(path, report.size_bytes, None, None, 0, manifest)
-    return Exported(path, report.size_bytes, before, after, before.num_images, manifest)
+    agreeing = 0 if after is None else before.num_images
+    return Exported(path, report.size_bytes, before, after, agreeing, manifest)
+
+
+def _measured(file: Path, kind: Target, original: Original) -> tuple[Evaluation, Evaluation | None]:
+    """Measure checkpoint and file, or the checkpoint alone where the file is not run here."""
+    if not kind.unproven:
+        return _prove(file, original)
+    say_skipped(original.evaluation, original.observer)
+    return original.evaluation, None
 
 
 def _prove(file: Path, original: Original) -> tuple[Evaluation, Evaluation]:

@@ -17,7 +17,7 @@ from mobilens.graph.ops import Graph
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.observer import Observer
 from mobilens.runtime.bundle import write_manifest
-from mobilens.runtime.formats import FORMATS
+from mobilens.runtime.formats import FORMATS, main_file
 from mobilens.runtime.manifest import (
     Accuracy,
     GoldenSample,
@@ -70,6 +70,7 @@ def draft_manifest(
         provenance=_public(checkpoint.provenance),
         tools={tool: importlib.metadata.version(tool) for tool in TOOLS} | target.tools(),
         mobilens=importlib.metadata.version("mobilens"),
+        unproven=target.unproven or None,
     )
 
 
@@ -95,7 +96,7 @@ def require_name(path: Path, suffix: str) -> None:
     Raises:
         UsageError: It is a folder, or the name of a checkpoint or of another kind of file.
     """
-    if path.is_dir():
+    if path.is_dir() and not (path.suffix == suffix and main_file(path) != path):
         raise UsageError(
             f"{path} is a folder", expected="a file", remedy=f"--out {path / 'model'}{suffix}"
         )
@@ -117,20 +118,21 @@ def require_name(path: Path, suffix: str) -> None:
 
 def seal(path: Path, manifest: Manifest) -> None:
     """Put a manifest into a file, in place of one that is there."""
-    path.write_bytes(write_manifest(path.read_bytes(), manifest, path))
+    file = main_file(path)
+    file.write_bytes(write_manifest(file.read_bytes(), manifest, path))
 
 
-def stated_accuracy(name: str, checkpoint: Evaluation, file: Evaluation) -> Accuracy:
+def stated_accuracy(name: str, checkpoint: Evaluation, file: Evaluation | None) -> Accuracy:
     """Say what checkpoint and file reached.
 
     Args:
         name: Name of the main score.
         checkpoint: Measured on the checkpoint.
-        file: Measured on the file.
+        file: Measured on the file; None where it is not run here.
     """
     return Accuracy(
         checkpoint={name: checkpoint.scores.main.value},
-        file={name: file.scores.main.value},
+        file={} if file is None else {name: file.scores.main.value},
         dataset=MeasuredOn(
             name=dataset_name(checkpoint.dataset),
             fingerprint=checkpoint.dataset.fingerprint(),

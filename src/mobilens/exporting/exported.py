@@ -19,7 +19,7 @@ class Exported:
         path: The file.
         size_bytes: Its size, with what belongs to it.
         checkpoint: What the checkpoint reached; None when nothing was measured.
-        file: What the file reached on its own runtime, likewise.
+        file: What the file reached on its own runtime, likewise; None too where it is not run here.
         agreeing: On how many images both gave the same answer.
         manifest: What the file says about itself.
     """

@@ -21,6 +21,8 @@ from mobilens.runtime.manifest import Manifest
 
 Params: TypeAlias = dict[int, int | float | list[float]]
 
+# Stands in names that no value of a graph has.
+OWN = "/"
 # What the numbers of a filter are, told by four bytes before them.
 FLOAT32, FLOAT16, INT8 = 0, 0x01306B47, 0x000D4B38
 # Parameters of filters, which are those of fully connected layers too.
@@ -188,8 +190,7 @@ class _Writer:
         integer = self._quantisation.has_integer_filters(op)
         stored = integer and self._is_stored(op)
         if integer:
-            by = BY_GROUP if kind == "ConvolutionDepthWise" else BY_CHANNEL
-            params = params | {INTEGERS: by + STORED * stored}
+            params = params | {INTEGERS: _scales(op) + STORED * stored}
         made = self._made_by(op)
         self._layer(kind, self._inputs(op), made, params | self._activation(op))
         if integer:
@@ -238,7 +239,7 @@ class _Writer:
             return
         if self._flat.issuperset(op.inputs):
             self._flat.add(op.output)
-        between = f"{op.output}.unclamped"
+        between = f"{op.output}{OWN}unclamped"
         self._layer("BinaryOp", self._inputs(op), between, params, final=True)
         lowest, highest = _bounds(clamp)
         if clamp == (0.0, None):
@@ -287,8 +288,8 @@ class _Writer:
         count = self._uses(output)
         self._waiting[output] = [output]
         if count > 1:
-            copies = [f"{output}.{number}" for number in range(count)]
-            self._add("Split", f"{output}.split", [output], copies, {})
+            copies = [f"{output}{OWN}{number}" for number in range(count)]
+            self._add("Split", f"{output}{OWN}split", [output], copies, {})
             self._waiting[output] = copies
 
     def _add(
@@ -305,6 +306,18 @@ class _Writer:
 
     def _number(self, values: NDArray[np.floating]) -> None:
         self._numbers += np.ascontiguousarray(values, np.float32).tobytes()
+
+
+def _scales(op: ops.Conv | ops.Linear) -> int:
+    """Say which filters share a scale."""
+    if isinstance(op, ops.Linear) or op.groups == 1:
+        return BY_CHANNEL
+    if op.groups < len(op.weight):
+        raise ExportError(
+            f"{op.output} has {len(op.weight)} channels in {op.groups} groups",
+            expected="one channel a group: ncnn has a scale for each group",
+        )
+    return BY_GROUP
 
 
 def _halves(op: ops.Op, weight: ops.Floats) -> NDArray[np.float16]:

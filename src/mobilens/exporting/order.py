@@ -11,6 +11,7 @@ from mobilens.exporting.exported import Exported
 from mobilens.exporting.half import export_half
 from mobilens.exporting.int8 import Bounds, export_int8
 from mobilens.exporting.original import Original
+from mobilens.exporting.targets import target_named
 from mobilens.runtime.manifest import Precision
 
 
@@ -38,8 +39,11 @@ class Order:
             target: Its kind, one of ``targets.TARGETS``.
             precision: What it stores and computes in.
         """
-        if precision == "float32":
-            return export_float(self.original, path, target=target, threads=self.threads)
+        kind = target_named(target, precision)
+        if precision == "float32" or kind.unproven:
+            return export_float(
+                self.original, path, target=target, precision=precision, threads=self.threads
+            )
         if precision == "int8":
             bounds = Bounds(self.calibration, self.max_drop)
             return export_int8(self.original, path, bounds, target=target, threads=self.threads)

@@ -50,6 +50,7 @@ class Target:
         extra: Name of the extra that installs them.
         placements: Where it may have integers; the one that proves fastest is taken.
         companions: Suffixes of further files that belong to one.
+        unproven: Why its files are not run here and stay unproven; empty where they are.
         precisions: What it may store its filters and compute in.
     """
 
@@ -59,6 +60,7 @@ class Target:
     placements: tuple[Placement, ...] = (Placement("every value"),)
     companions: tuple[str, ...] = ()
     precisions: tuple[Precision, ...] = ("float32", "float16", "int8")
+    unproven: str = ""
 
     def tools(self) -> dict[str, str]:
         """Give the version of each package that takes part."""
@@ -99,6 +101,14 @@ TARGETS = {
         # XNNPACK takes filters in float16 where it computes so, which takes other processors.
         precisions=("float32", "int8"),
     ),
+    "coreml": Target(
+        "mobilens.exporting.coreml",
+        {"coremltools": "coremltools"},
+        "coreml",
+        precisions=("float32", "float16"),
+        unproven="Core ML is a part of Apple's systems: no answer of this file was compared with "
+        "the checkpoint's",
+    ),
     "ncnn": Target(
         "mobilens.exporting.ncnn",
         {"ncnn": "ncnn"},
@@ -136,8 +146,9 @@ def target_named(name: str, precision: Precision = "float32") -> Target:
     target = TARGETS[name]
     if precision not in target.precisions:
         others = [other for other, kind in TARGETS.items() if precision in kind.precisions]
+        unknown = ", which is not run here: what it would lose cannot be measured"
         raise PrecisionError(
-            f"a file for {name} in {precision}",
+            f"a file for {name} in {precision}{unknown if target.unproven else ''}",
             expected=" or ".join(target.precisions),
             remedy=f"--to {' or '.join(others)}",
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mobilens.errors import BundleError, VerificationError
 from mobilens.runtime import seal
-from mobilens.runtime.formats import FORMATS, Contents, format_named, format_of
+from mobilens.runtime.formats import FORMATS, Contents, format_named, format_of, main_file
 from mobilens.runtime.manifest import Manifest
 
 # Protobuf and flatbuffers, and so every format here, end at this size.
@@ -24,7 +24,7 @@ class Bundle:
     Attributes:
         path: Where it lies.
         format: Name of its format.
-        sha256: Hash of the file.
+        sha256: Hash of the file; of a folder, of its main file.
         contents: Its parts.
         manifest: What it says about itself.
     """
@@ -155,20 +155,21 @@ def _manifest_text(path: Path, title: str, contents: Contents) -> bytes:
 
 
 def _read_file(path: Path) -> bytes:
-    if path.is_dir():
+    file = main_file(path)
+    if file.is_dir():
         inside = path / "model.onnx"
         raise BundleError(
             f"{path} is a folder", expected=EXPECTED, remedy=str(inside) if inside.exists() else ""
         )
     try:
-        size = path.stat().st_size
+        size = file.stat().st_size
         if not 0 < size < MAX_FILE_BYTES:
             raise BundleError(
                 f"{path} has {size:,} bytes",
                 expected=f"{EXPECTED}, of 1 to {MAX_FILE_BYTES:,} bytes",
                 remedy=COPY_AGAIN,
             )
-        data = path.read_bytes()
+        data = file.read_bytes()
     except FileNotFoundError:
         raise BundleError(f"there is no file {path}", expected=EXPECTED) from None
     except OSError as error:

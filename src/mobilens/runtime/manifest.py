@@ -91,7 +91,7 @@ class Accuracy:
 
     Attributes:
         checkpoint: Figures of the float checkpoint by name, such as ``"top1"``, 0 to 1.
-        file: The same figures of this very file.
+        file: The same figures of this very file; none where it was never run.
         dataset: What they were measured on.
     """
 
@@ -261,6 +261,7 @@ class Manifest:
         provenance: Where it comes from: weights, recipe, command, seed.
         precision: What it computes in, as far as its runtime can.
         reduction: What fewer bits cost; None in float32.
+        unproven: Why its answers were never compared with the checkpoint's; None where they were.
         threads: Threads for one answer that it was made for; None leaves it to who opens it.
         tools: Version of each tool that made it, by name.
         mobilens: Version of mobilens that made it.
@@ -281,6 +282,7 @@ class Manifest:
     provenance: dict[str, Any] = field(default_factory=dict)
     precision: Precision = "float32"
     reduction: Reduction | None = None
+    unproven: str | None = None
     threads: int | None = None
     tools: dict[str, str] = field(default_factory=dict)
     mobilens: str = ""
@@ -301,6 +303,8 @@ class Manifest:
             raise SpecError("the graph gives no output", expected="one or more")
         if not (math.isfinite(self.tolerance) and self.tolerance > 0):
             raise SpecError(f"tolerance is {self.tolerance}", expected="above 0")
+        if not codec.is_plain(self.unproven or ""):
+            raise SpecError(f"unproven is {self.unproven!r}, which holds control characters")
 
     def model_spec(self) -> ModelSpec:
         """Give the architecture.

@@ -1,20 +1,22 @@
 """The outside of an ONNX file: its weights and notes by name, read without the onnx package.
 
-An ONNX file is one protobuf message. Only the few fields that a proof needs are looked into; every
-length is checked against what holds it, so bytes that lie end in a BundleError and nothing else.
-Field numbers are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto);
-the encoding is https://protobuf.dev/programming-guides/encoding.
+An ONNX file is one protobuf message. Only the few fields that a proof needs are looked into; field
+numbers are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from mobilens.errors import BundleError
-
-VARINT, EIGHT_BYTES, BYTES, FOUR_BYTES = 0, 1, 2, 5
+from mobilens.runtime.protobuf import (
+    Field,
+    bytes_field,
+    encode_bytes,
+    fields_between,
+    malformed,
+    varints,
+)
 
 MODEL_GRAPH, MODEL_METADATA = 7, 14
 GRAPH_INITIALISER = 5
@@ -25,26 +27,6 @@ TENSOR_VALUES = frozenset((4, 5, 6, 7, 9, 10, 11))
 EXTERNAL = 1
 FILE_NAME = b"location"
 NOTE_KEY, NOTE_VALUE = 1, 2
-
-
-class Field(NamedTuple):
-    """One field of a message.
-
-    Attributes:
-        number: Which field it is.
-        wire: How it is encoded: ``VARINT``, ``EIGHT_BYTES``, ``BYTES`` or ``FOUR_BYTES``.
-        start: Offset of its first byte, the tag.
-        payload: Offset of its value, behind tag and length.
-        end: Offset behind its last byte.
-        value: The number of a varint; 0 otherwise.
-    """
-
-    number: int
-    wire: int
-    start: int
-    payload: int
-    end: int
-    value: int
 
 
 @dataclass(frozen=True)
@@ -124,43 +106,23 @@ def parse(data: bytes) -> OnnxFile:
     """
     graph: Field | None = None
     notes: list[Note] = []
-    for field in _fields(data, 0, len(data)):
+    for field in fields_between(data, 0, len(data)):
         if field.number == MODEL_GRAPH:
             if graph is not None:
-                raise _malformed("a second graph", field.start)
-            graph = _bytes_field(field)
+                raise malformed("a second graph", field.start)
+            graph = bytes_field(field)
         elif field.number == MODEL_METADATA:
-            notes.append(_note(data, _bytes_field(field)))
+            notes.append(_note(data, bytes_field(field)))
     if graph is None:
         raise BundleError("the bytes hold no graph", expected="an ONNX file")
     tensors: dict[str, Tensor] = {}
-    for field in _fields(data, graph.payload, graph.end):
+    for field in fields_between(data, graph.payload, graph.end):
         if field.number == GRAPH_INITIALISER:
-            tensor = _tensor(data, _bytes_field(field))
+            tensor = _tensor(data, bytes_field(field))
             if tensor.name in tensors:
-                raise _malformed(f"a second weight named {tensor.name!r}", field.start)
+                raise malformed(f"a second weight named {tensor.name!r}", field.start)
             tensors[tensor.name] = tensor
     return OnnxFile(data, tuple(tensors.values()), tuple(notes))
-
-
-def encode_varint(value: int) -> bytes:
-    """Encode a number of 0 or more in seven bits a byte."""
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def encode_number(number: int, value: int) -> bytes:
-    """Encode a field that holds a number."""
-    return encode_varint(number << 3 | VARINT) + encode_varint(value)
-
-
-def encode_bytes(number: int, payload: bytes) -> bytes:
-    """Encode a field that holds a text, bytes or a message."""
-    return encode_varint(number << 3 | BYTES) + encode_varint(len(payload)) + payload
 
 
 def encode_note(key: bytes, value: bytes) -> bytes:
@@ -171,9 +133,9 @@ def encode_note(key: bytes, value: bytes) -> bytes:
 
 def _note(data: bytes, field: Field) -> Note:
     parts = {NOTE_KEY: b"", NOTE_VALUE: b""}
-    for part in _fields(data, field.payload, field.end):
+    for part in fields_between(data, field.payload, field.end):
         if part.number in parts:
-            parts[part.number] = data[_bytes_field(part).payload : part.end]
+            parts[part.number] = data[bytes_field(part).payload : part.end]
     return Note(parts[NOTE_KEY], parts[NOTE_VALUE], field.start, field.end)
 
 
@@ -182,84 +144,26 @@ def _tensor(data: bytes, field: Field) -> Tensor:
     dims: list[int] = []
     values: list[Field] = []
     outside, file = False, ""
-    for part in _fields(data, field.payload, field.end):
+    for part in fields_between(data, field.payload, field.end):
         if part.number in TENSOR_VALUES:
             values.append(part)
         elif part.number == TENSOR_NAME:
-            name = _text(data, _bytes_field(part))
+            name = _text(data, bytes_field(part))
         elif part.number == TENSOR_DATA_TYPE:
             data_type = part.value
         elif part.number == TENSOR_DIMS:
-            dims.extend(_varints(data, part))
+            dims.extend(varints(data, part))
         elif part.number == TENSOR_LOCATION:
             outside = part.value == EXTERNAL
         elif part.number == TENSOR_EXTERNAL:
-            entry = _note(data, _bytes_field(part))  # a key and a value, as notes are
+            entry = _note(data, bytes_field(part))  # a key and a value, as notes are
             if entry.key == FILE_NAME:
                 file = entry.value.decode(errors="replace")
     return Tensor(name, data_type, tuple(dims), tuple(values), file if outside else None)
-
-
-def _fields(data: bytes, start: int, end: int) -> Iterator[Field]:
-    """Walk the fields of the message between two offsets."""
-    position = start
-    while position < end:
-        tag, payload = _varint(data, position, end)
-        number, wire = tag >> 3, tag & 7
-        value = 0
-        if wire == VARINT:
-            value, stop = _varint(data, payload, end)
-        elif wire == BYTES:
-            length, payload = _varint(data, payload, end)
-            stop = payload + length
-        elif wire in (EIGHT_BYTES, FOUR_BYTES):
-            stop = payload + (8 if wire == EIGHT_BYTES else 4)
-        else:
-            raise _malformed(f"a field of unknown encoding {wire}", position)
-        if number == 0:
-            raise _malformed("a field without a number", position)
-        if stop > end:
-            raise _malformed("a field longer than what holds it", position)
-        yield Field(number, wire, position, payload, stop, value)
-        position = stop
-
-
-def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
-    """Read a number of seven bits a byte: the number, and the offset behind it."""
-    value = 0
-    for index in range(10):
-        if position + index >= end:
-            raise _malformed("a number cut short", position)
-        byte = data[position + index]
-        value |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:
-            return value, position + index + 1
-    raise _malformed("a number of more than ten bytes", position)
-
-
-def _varints(data: bytes, field: Field) -> Iterator[int]:
-    """Read a repeated number, packed or not."""
-    if field.wire == VARINT:
-        yield field.value
-        return
-    position = _bytes_field(field).payload
-    while position < field.end:
-        value, position = _varint(data, position, field.end)
-        yield value
-
-
-def _bytes_field(field: Field) -> Field:
-    if field.wire != BYTES:
-        raise _malformed(f"field {field.number} in encoding {field.wire}", field.start)
-    return field
 
 
 def _text(data: bytes, field: Field) -> str:
     try:
         return data[field.payload : field.end].decode()
     except UnicodeDecodeError:
-        raise _malformed("a name that is not UTF-8", field.start) from None
-
-
-def _malformed(what: str, offset: int) -> BundleError:
-    return BundleError(f"at byte {offset:,} stands {what}", expected="an ONNX file")
+        raise malformed("a name that is not UTF-8", field.start) from None

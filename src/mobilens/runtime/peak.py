@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilens.runtime.onnx_file import encode_bytes, encode_number
+from mobilens.runtime.protobuf import encode_bytes, encode_number
 
 # Three matrices of this side stay in the cache next to the core; one product takes a
 # millisecond or so, as an answer of a small net does.

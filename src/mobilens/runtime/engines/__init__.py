@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilens.errors import MissingExtraError, UnknownNameError
+from mobilens.errors import MissingExtraError, UnknownNameError, UsageError
 from mobilens.quiet import quiet
 from mobilens.vision.predictor import Pixels, RawOutputs
 
@@ -29,6 +29,8 @@ GRAPHS = {
     "executorch": "mobilens.runtime.engines.executorch:ExecuTorchGraph",
     "ncnn": "mobilens.runtime.engines.ncnn:NcnnGraph",
 }
+# Engines of other systems, which no file is run with here.
+ELSEWHERE = {"coreml": "Core ML is a part of Apple's systems"}
 # Engines that are extras of the same name.
 EXTRAS = frozenset(("openvino", "litert", "executorch", "ncnn"))
 
@@ -138,6 +140,7 @@ def engine_type(name: str) -> EngineType:
     Raises:
         UnknownNameError: No engine has this name.
         MissingExtraError: Its package is not installed.
+        UsageError: It is one of another system.
     """
     return cast(EngineType, _class(name, ENGINES))
 
@@ -148,11 +151,18 @@ def graph_type(name: str) -> AnyGraphType:
     Raises:
         UnknownNameError: No engine has this name.
         MissingExtraError: Its package is not installed.
+        UsageError: It is one of another system.
     """
     return cast(AnyGraphType, _class(name, GRAPHS))
 
 
 def _class(name: str, places: Mapping[str, str]) -> Any:
+    if name in ELSEWHERE:
+        raise UsageError(
+            f"a file for {name} is not run here: {ELSEWHERE[name]}",
+            expected=f"a file for one of {', '.join(ENGINES)}",
+            remedy="mobilens export CHECKPOINT --to onnx has the same answers and runs here",
+        )
     if name not in places:
         raise UnknownNameError.among("engine", name, places)
     module, _, attribute = places[name].partition(":")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from mobilens.runtime.manifest import Manifest, Precision
 from mobilens.vision.predictor import Pixels, RawOutputs
 
 OPEN = (None, None, None)
+# The layer that stands for an image of three colours: what it makes, width, height.
+INPUT = re.compile(r"^Input\s+\S+\s+0\s+1\s+(\S+)\s+0=(\d+)\s+1=(\d+)\s+2=3\s*$", re.MULTILINE)
 
 
 class NcnnEngine:
@@ -49,16 +52,17 @@ class NcnnEngine:
         Raises:
             BundleError: ncnn cannot load it, or its input is another one.
         """
+        layers, numbers = path.with_suffix(LAYERS_SUFFIX), path.with_suffix(NUMBERS_SUFFIX)
         manifest = Manifest.from_text(manifest_text(path.read_bytes()))
-        files = path.with_suffix(LAYERS_SUFFIX), path.with_suffix(NUMBERS_SUFFIX)
-        self._net = net = _net(path, files, threads, manifest.precision)
-        inputs = net.input_names()
-        if len(inputs) != 1:
+        self._net = net = _net(path, (layers, numbers), threads, manifest.precision)
+        found = INPUT.findall(layers.read_text(encoding="utf-8"))
+        if len(found) != 1 or net.input_names() != [found[0][0]]:
             raise BundleError(
-                f"{path} reads {', '.join(inputs) or 'nothing'}", expected="one image"
+                f"{path} reads {', '.join(net.input_names()) or 'nothing'}",
+                expected="one image of a size that it says",
             )
-        self._input = inputs[0]
-        self._shape = (*manifest.input.size, 3)
+        self._input, width, height = found[0]
+        self._shape = (int(height), int(width), 3)
         self.outputs: tuple[str, ...] = tuple(net.output_names())
 
     def run(self, pixels: Pixels) -> RawOutputs:

@@ -40,8 +40,8 @@ class ModelFormat(Protocol):
         """Find the manifest and hash the rest.
 
         Args:
-            data: Every byte of the file.
-            path: Where it lies; files that belong to it lie beside it.
+            data: Every byte of the file; of a folder, of its main file.
+            path: Where it lies; files that belong to it lie beside it, or in it.
 
         Raises:
             BundleError: The bytes are no such file.
@@ -70,6 +70,7 @@ class FormatInfo(NamedTuple):
         engine: Name of the engine that runs it, unless another is asked for.
         module: Where it is.
         companions: Suffixes of further files that belong to one, in place of its own.
+        main: For a format of folders, the file inside that holds the manifest.
     """
 
     title: str
@@ -77,6 +78,7 @@ class FormatInfo(NamedTuple):
     engine: str
     module: str
     companions: tuple[str, ...] = ()
+    main: str = ""
 
 
 _HERE = "mobilens.runtime.formats"
@@ -85,6 +87,13 @@ FORMATS = {
     "openvino": FormatInfo("OpenVINO", ".xml", "openvino", f"{_HERE}.openvino", (".bin",)),
     "litert": FormatInfo("LiteRT", ".tflite", "litert", f"{_HERE}.litert"),
     "executorch": FormatInfo("ExecuTorch", ".pte", "executorch", f"{_HERE}.executorch"),
+    "coreml": FormatInfo(
+        "Core ML",
+        ".mlpackage",
+        "coreml",
+        f"{_HERE}.coreml",
+        main="Data/com.apple.CoreML/model.mlmodel",
+    ),
     "ncnn": FormatInfo("ncnn", ".ncnn", "ncnn", f"{_HERE}.ncnn", (".ncnn.param", ".ncnn.bin")),
 }
 
@@ -98,6 +107,19 @@ def format_named(name: str) -> ModelFormat:
     if name not in FORMATS:
         raise UnknownNameError.among("format", name, FORMATS)
     return cast(ModelFormat, importlib.import_module(FORMATS[name].module))
+
+
+def main_file(path: Path) -> Path:
+    """Give the file that holds the manifest: the model file itself, or of a folder one inside.
+
+    Args:
+        path: The model file, or another path, which is given back.
+    """
+    if path.is_dir():
+        for info in FORMATS.values():
+            if info.main and (path / info.main).is_file():
+                return path / info.main
+    return path
 
 
 def format_of(data: bytes, path: Path) -> str:
@@ -115,4 +137,6 @@ def format_of(data: bytes, path: Path) -> str:
         return "ncnn"
     if data.lstrip()[:1] == b"<" or path.suffix.lower() == ".xml":
         return "openvino"
+    if path.suffix.lower() in (".mlpackage", ".mlmodel"):
+        return "coreml"
     return "onnx"

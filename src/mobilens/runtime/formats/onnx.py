@@ -80,8 +80,9 @@ def _without_manifest(file: OnnxFile) -> Iterator[bytes]:
 
 
 def _size_beside(file: OnnxFile, folder: Path) -> int:
-    """Size of what lies in other files, those that are there."""
-    others = [folder / name for name in file.other_files()]
+    """Size of what lies in other files, those that are there; none outside the folder counts."""
+    inside = [name for name in file.other_files() if ".." not in Path(name).parts]
+    others = [folder / name for name in inside if not Path(name).is_absolute()]
     return sum(other.stat().st_size for other in others if other.is_file())
 
 
