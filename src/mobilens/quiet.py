@@ -8,6 +8,8 @@ import sys
 import warnings
 from collections.abc import Iterator
 
+STDERR = 2  # of code of other languages, and of its children, whatever sys.stderr is
+
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
@@ -18,7 +20,7 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings(), contextlib.ExitStack() as stack:
         warnings.simplefilter("ignore")
         with contextlib.suppress(AttributeError, OSError, ValueError):
-            stack.enter_context(_without_stderr(sys.stderr.fileno()))
+            stack.enter_context(_without_stderr(STDERR))
         yield
 
 

@@ -4,7 +4,9 @@ import importlib
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
 from mobilens.cli import main
 from mobilens.errors import ExportError, MissingExtraError, UnknownNameError
@@ -52,16 +54,19 @@ def test_another_net_is_no_peer(library, spec, message):
         peer_of(spec, library)
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "ncnn"])
 def test_a_plain_export_runs(engine, tmp_path, capfd):
-    spec = build_spec("mobilenet_v3_small", width_mult=0.5, resolution=64, num_classes=5)
-    path = export_plain(peer_of(spec, "timm"), engine, tmp_path)
+    spec = build_spec("mobilenet_v3_small", width_mult=0.5, resolution=(64, 50), num_classes=5)
+    peer = peer_of(spec, "timm")
+    path = export_plain(peer, engine, tmp_path)
     assert capfd.readouterr() == ("", "")
     foreign = open_foreign(path, engine, 1)
     given = foreign.example(1)
-    assert [value.shape for value in given.values()] == [(1, 3, 64, 64)]
+    assert [value.shape for value in given.values()] == [(1, 3, 64, 50)]
     (answer,) = foreign.run(given).values()
-    assert answer.shape == (1, 5)
+    with torch.no_grad():
+        expected = peer.net(torch.from_numpy(*given.values())).numpy()
+    np.testing.assert_allclose(answer, expected, rtol=0.02, atol=0.02 * abs(expected).max())
 
 
 def test_an_engine_without_a_plain_way_is_said(tmp_path, monkeypatch):

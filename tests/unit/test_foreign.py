@@ -104,6 +104,45 @@ def test_openvino(tmp_path):
         np.testing.assert_allclose(model.run(given)["y"], 2 * given["x"])
 
 
+def ncnn_pair(folder: Path, size: str) -> Path:
+    """What tools for ncnn leave, manifest or not: two filters of ones over three channels."""
+    path = folder / "other.param"
+    lines = (
+        "7767517",
+        "2 2",
+        f"Input image 0 1 image{size}",
+        "Convolution sums 1 1 image sums 0=2 1=1 6=6",
+    )
+    path.write_text("\n".join(lines) + "\n")
+    # No mark in front: the numbers are float32.
+    path.with_suffix(".bin").write_bytes(bytes(4) + np.ones(6, np.float32).tobytes())
+    return path
+
+
+@pytest.mark.parametrize(("size", "sides"), [("", (224, 224)), (" 0=5 1=7 2=3", (7, 5))])
+def test_ncnn(tmp_path, size, sides):
+    path = ncnn_pair(tmp_path, size)
+    assert is_foreign(path)
+    assert read_parts(path)[1].size_bytes == sum(f.stat().st_size for f in tmp_path.iterdir())
+    model = open_foreign(path, threads=1)
+    assert model.engine == "ncnn"
+    given = model.example(2)
+    assert given["image"].shape == (2, 3, *sides)
+    sums = given["image"].sum(1, keepdims=True).repeat(2, 1)
+    np.testing.assert_allclose(model.run(given)["sums"], sums, atol=1e-5)
+
+
+def test_ncnn_without_its_numbers_is_named(tmp_path):
+    path = ncnn_pair(tmp_path, "")
+    numbers = path.with_suffix(".bin")
+    numbers.write_bytes(numbers.read_bytes()[:11])
+    with pytest.raises(BundleError, match="ncnn cannot load"):
+        open_foreign(path)
+    numbers.unlink()
+    with pytest.raises(BundleError, match=r"other.bin is not beside it"):
+        is_foreign(path)
+
+
 def test_weights_beside_an_onnx_file_count_as_part_of_it(tmp_path):
     path = double(tmp_path / "m.onnx", ["b", 3])
     onnx.save(

@@ -44,8 +44,9 @@ UPPER_HALF = (
 
 # Each imports the runtime that it is for.
 ENGINES_OF_EXTRAS = {
-    *(f"mobilens.runtime.engines.{name}" for name in ("executorch", "litert", "ncnn", "openvino")),
-    *(f"mobilens.runtime.profilers.{name}" for name in ("executorch", "litert", "openvino")),
+    f"mobilens.runtime.{part}.{name}"
+    for part in ("engines", "profilers")
+    for name in ("executorch", "litert", "ncnn", "openvino")
 }
 
 # Finds nothing of what another install would not have; then does what argv says.

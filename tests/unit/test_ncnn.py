@@ -1,5 +1,6 @@
 """ncnn's two files, written from graphs of a few operators: layers as text, numbers in order."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from tests.unit.test_graph import checkpoint_of
 
+from mobilens.api import operators, write_device_kit
 from mobilens.compress.simulate import simulate, with_rounded_filters
 from mobilens.errors import BundleError, ExportError
 from mobilens.exporting.draft import seal
@@ -426,6 +428,30 @@ def test_the_engine_refuses_what_it_cannot_load(end, tmp_path):
     broken.write_bytes(broken.read_bytes()[:40])
     with pytest.raises(BundleError, match=f"ncnn cannot load {path}"):
         engine(path)
+
+
+def test_the_profile_tells_which_layers_have_integers(tmp_path):
+    net = Net()
+    one = net.conv("image")
+    graph = net.graph(y=net.conv(one))
+    _, _, path = written(graph, tmp_path, "int8", quantised(graph, {one}))
+    (report,) = operators([path])
+    groups = {(group.kind, group.precision): group for group in report.groups}
+    assert groups["Convolution", "int8"].count == groups["Convolution", "float32"].count == 1
+    assert {group.ms for group in report.groups} == {None}
+    assert "does not tell times" in report.note
+
+
+def test_a_kit_takes_all_three_files(tmp_path):
+    net = Net()
+    _, _, path = written(net.graph(y=net.conv("image")), tmp_path)
+    kit = write_device_kit(tmp_path / "kit", path)
+    assert {file.name for file in (kit / "models").iterdir()} == {
+        "net.ncnn",
+        "net.ncnn.param",
+        "net.ncnn.bin",
+    }
+    assert re.search("^ncnn==[0-9.]+$", (kit / "requirements.txt").read_text(), re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,7 @@ from mobilens.vision.image import load_prepared
 SOURCE = Path(__file__).resolve().parents[1]
 PLAIN = ("numpy", "onnxruntime", "pillow", "tqdm")
 # Packages of the engines that install without torch.
-ENGINES = {"openvino": ("openvino",), "litert": ("ai-edge-litert",)}
-# Files that belong to one, by its format.
-COMPANIONS = {"openvino": (".bin",)}
+ENGINES = {"openvino": ("openvino",), "litert": ("ai-edge-litert",), "ncnn": ("ncnn",)}
 # A file for a card, not for a server: at 224 pixels some 50 MB.
 MOST_PHOTOS = 500
 
@@ -129,7 +127,7 @@ def _write(folder: Path, kit: Kit, photos: _Photos) -> None:
 
 def _copied(bundle: Bundle, folder: Path, index: int) -> str:
     """Copy a file with those that belong to it, into a folder of its own if the name is taken."""
-    suffixes = COMPANIONS.get(bundle.format, ())
+    suffixes = FORMATS[bundle.format].companions
     each = [bundle.path, *(bundle.path.with_suffix(suffix) for suffix in suffixes)]
     inside = Path() if not any((folder / one.name).exists() for one in each) else Path(str(index))
     (folder / inside).mkdir(parents=True, exist_ok=True)

@@ -237,6 +237,17 @@ def _write_executorch(net: nn.Module, example: Tensor, path: Path) -> None:
     path.write_bytes(program.to_executorch().buffer)
 
 
+def _write_ncnn(net: nn.Module, example: Tensor, path: Path) -> None:
+    pnnx = importlib.import_module("pnnx")
+    files = {"ncnnparam": str(path), "ncnnbin": str(path.with_suffix(".bin"))}
+    pnnx.export(net, str(path.with_suffix(".pt")), (example,), **files)
+    # It leaves out what the net reads; ncnn has a place for it, and what measures asks for it.
+    _, channels, height, width = example.shape
+    layers = path.read_text(encoding="utf-8").splitlines()
+    layers[2] += f" 0={width} 1={height} 2={channels}"
+    path.write_text("\n".join(layers) + "\n", encoding="utf-8")
+
+
 @dataclass(frozen=True)
 class _Way:
     """A plain export.
@@ -260,4 +271,5 @@ EXPORTS: Mapping[str, _Way] = {
         ".tflite", _write_litert, "pip install litert-torch, in an environment of its own"
     ),
     "executorch": _Way(".pte", _write_executorch, "pip install 'mobilens[executorch]'"),
+    "ncnn": _Way(".ncnn.param", _write_ncnn, "pip install 'mobilens[peers,ncnn]'"),
 }

@@ -15,6 +15,7 @@ from mobilens.errors import MissingExtraError, PrecisionError, UnknownNameError
 from mobilens.graph.ops import Graph
 from mobilens.graph.quantised import Quantisation
 from mobilens.quiet import quiet
+from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.manifest import Manifest, Precision
 
 
@@ -85,7 +86,7 @@ TARGETS = {
             Placement("inputs of filters", stored=False, pairs=True),
             Placement("every value", pairs=True),
         ),
-        (".bin",),
+        FORMATS["openvino"].companions,
         ("float32", "float16", "bfloat16", "int8"),
     ),
     "litert": Target(
@@ -122,7 +123,7 @@ TARGETS = {
             ),
             Placement("inputs of filters", stored=False, symmetric=True),
         ),
-        companions=(".ncnn.param", ".ncnn.bin"),
+        companions=FORMATS["ncnn"].companions,
         precisions=("float32", "float16", "bfloat16", "int8"),
     ),
 }

@@ -105,7 +105,7 @@ def open_foreign(
     """Load a model file of any tool.
 
     Args:
-        path: An ONNX, OpenVINO, LiteRT or ExecuTorch file.
+        path: An ONNX, OpenVINO, LiteRT or ExecuTorch file, or the ``.param`` of an ncnn model.
         engine: Name of the engine; the one of the file's format by default.
         threads: Threads for one run; as many as this process has cores by default.
 

@@ -27,6 +27,7 @@ GRAPHS = {
     "openvino": "mobilens.runtime.engines.openvino:OpenVinoGraph",
     "litert": "mobilens.runtime.engines.litert:LiteRtGraph",
     "executorch": "mobilens.runtime.engines.executorch:ExecuTorchGraph",
+    "ncnn": "mobilens.runtime.engines.ncnn:NcnnGraph",
 }
 # Engines of other systems, which no file is run with here.
 ELSEWHERE = {"coreml": "Core ML is a part of Apple's systems"}

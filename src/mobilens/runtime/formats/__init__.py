@@ -69,6 +69,7 @@ class FormatInfo(NamedTuple):
         suffix: What its files' names end in.
         engine: Name of the engine that runs it, unless another is asked for.
         module: Where it is.
+        companions: Suffixes of further files that belong to one, in place of its own.
         main: For a format of folders, the file inside that holds the manifest.
     """
 
@@ -76,19 +77,24 @@ class FormatInfo(NamedTuple):
     suffix: str
     engine: str
     module: str
+    companions: tuple[str, ...] = ()
     main: str = ""
 
 
 _HERE = "mobilens.runtime.formats"
 FORMATS = {
     "onnx": FormatInfo("ONNX", ".onnx", "onnxruntime", f"{_HERE}.onnx"),
-    "openvino": FormatInfo("OpenVINO", ".xml", "openvino", f"{_HERE}.openvino"),
+    "openvino": FormatInfo("OpenVINO", ".xml", "openvino", f"{_HERE}.openvino", (".bin",)),
     "litert": FormatInfo("LiteRT", ".tflite", "litert", f"{_HERE}.litert"),
     "executorch": FormatInfo("ExecuTorch", ".pte", "executorch", f"{_HERE}.executorch"),
     "coreml": FormatInfo(
-        "Core ML", ".mlpackage", "coreml", f"{_HERE}.coreml", "Data/com.apple.CoreML/model.mlmodel"
+        "Core ML",
+        ".mlpackage",
+        "coreml",
+        f"{_HERE}.coreml",
+        main="Data/com.apple.CoreML/model.mlmodel",
     ),
-    "ncnn": FormatInfo("ncnn", ".ncnn", "ncnn", f"{_HERE}.ncnn"),
+    "ncnn": FormatInfo("ncnn", ".ncnn", "ncnn", f"{_HERE}.ncnn", (".ncnn.param", ".ncnn.bin")),
 }
 
 

@@ -15,6 +15,7 @@ PROFILERS = {
     "openvino": "mobilens.runtime.profilers.openvino",
     "litert": "mobilens.runtime.profilers.litert",
     "executorch": "mobilens.runtime.profilers.executorch",
+    "ncnn": "mobilens.runtime.profilers.ncnn",
 }
 
 

@@ -1,0 +1,281 @@
+"""The page of ``runtimes.py``: a table for each family, what misses its goal in bold, and why."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+FAMILIES = {
+    "mobilenet_v1": "MobileNetV1",
+    "mobilenet_v2": "MobileNetV2",
+    "mobilenet_v3_large": "MobileNetV3-Large",
+    "mobilenet_v3_small": "MobileNetV3-Small",
+    "mobilenet_v4_conv_small": "MobileNetV4-Conv-Small",
+}
+RUNTIMES = {
+    "onnx": "onnxruntime",
+    "openvino": "OpenVINO",
+    "litert": "LiteRT",
+    "executorch": "ExecuTorch",
+    "ncnn": "ncnn",
+}
+LIBRARIES = ("torchvision", "timm")
+PRECISIONS = {"float32": "float", "int8": "INT8"}
+
+# Times faster than the same net in float, at one thread; ncnn has no goal.
+FASTER = {"onnx": 1.5, "openvino": 1.8, "litert": 1.8, "executorch": 1.8}
+# Time over that of a plain export, at most.
+SLOWER = 1.03
+DROP = 1.0
+
+# Why a cell misses its goals, by family, runtime and precision; shown where it does miss one.
+# What stands here was measured; docs/log.md tells how.
+REASONS = {
+    ("mobilenet_v3_small", "onnx", "int8"): (
+        "half of the time are 52 small convolutions, a quarter the products and sums of hard "
+        "swish, for which this runtime has no integer operator that is faster"
+    ),
+    ("mobilenet_v3_small", "executorch", "int8"): (
+        "each hard swish is a look-up table and a product; XNNPACK's single table for it is no "
+        "faster"
+    ),
+}
+UNEXPLAINED = "not explained yet"
+
+Cell = dict[str, Any]
+
+
+class Notes:
+    """Numbered reasons, for a page."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def mark(self, text: str, cell: Cell, precision: str, missed: str) -> str:
+        """Put a figure in bold, with the number of a new note on why it misses a goal."""
+        family, runtime = cell["family"], cell["runtime"]
+        reason = REASONS.get((family, runtime, precision), UNEXPLAINED)
+        name = f"{FAMILIES[family]}, {RUNTIMES[runtime]}, {PRECISIONS[precision]}"
+        self.lines.append(f"{len(self.lines) + 1}. {name}: {missed}: {reason}.")
+        return f"**{text}**<sup>{len(self.lines)}</sup>"
+
+
+def page(cells: Sequence[Cell], command: str) -> str:
+    """Write the page.
+
+    Args:
+        cells: What ``runtimes.py`` measured, for each family and runtime.
+        command: What measured it.
+    """
+    by_place = {(cell["family"], cell["runtime"]): cell for cell in cells}
+    notes = Notes()
+    lines = [*head(cells, command)]
+    for family in FAMILIES:
+        lines += [f"## {FAMILIES[family]}", "", *about(family, by_place), *columns()]
+        for runtime in RUNTIMES:
+            cell = by_place.get((family, runtime))
+            if cell is None:
+                lines.append(row([RUNTIMES[runtime], "", "not measured", *["–"] * 8]))
+                continue
+            lines += [line(cell, precision, notes) for precision in PRECISIONS]
+        lines += ["", *rungs(family, by_place), *left_out(family, by_place)]
+    lines += ["## Where a goal is missed", "", *(notes.lines or ["Nowhere."]), ""]
+    lines += ["## By runtime", "", *summary(cells), ""]
+    return "\n".join(lines)
+
+
+def head(cells: Sequence[Cell], command: str) -> Iterator[str]:
+    """What was measured, on what, with what."""
+    yield "# Five families on five runtimes"
+    yield ""
+    yield "Written by `benchmarks/runtimes.py`; edit that, not this page."
+    yield ""
+    yield "```text"
+    yield command
+    yield "```"
+    yield ""
+    devices = {tuple(cell["device"].values()) for cell in cells}
+    for cpu, cores, system in sorted(devices):
+        yield f"Machine: {cpu}, {cores} cores, {system}."
+    versions = {pair for cell in cells for pair in cell["versions"].items()}
+    yield f"Packages: {', '.join(' '.join(pair) for pair in sorted(versions))}."
+    yield ""
+    yield (
+        "All files of one family and runtime, ours and those of the libraries, take turns in fresh "
+        f"processes (rounds: {spread(cell['rounds'] for cell in cells)}), one image at a time. ms "
+        "is the median of all runs; every ratio is the median of the rounds' own ratios, so it may "
+        "differ a little from that of the medians. Ratios to torchvision and timm are our time "
+        "over that of their plain export in float: below 1 is faster. Values in brackets are 95 % "
+        "intervals. In float each file gives the checkpoint's answer to every photo: its export "
+        "proves that."
+    )
+    yield ""
+    yield (
+        f"Goals: INT8 loses {DROP:.1f} point at most; at one thread it is "
+        f"{FASTER['openvino']}x as fast as the same net in float, {FASTER['onnx']}x on onnxruntime "
+        f"(none is set for ncnn); float takes {SLOWER}x the time of a plain export at most. What "
+        "misses one is **bold**, with the number of its reason below."
+    )
+    yield ""
+
+
+def spread(values: Any) -> str:
+    """One number, or the least and the most."""
+    found = sorted(set(values))
+    return "no" if not found else str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
+
+
+def about(family: str, cells: dict[tuple[str, str], Cell]) -> Iterator[str]:
+    """Where a family's weights come from, and what it answered."""
+    found = [cell for (name, _), cell in cells.items() if name == family]
+    if not found:
+        return
+    measured = next((one["float32"] for one in found if "data" in one["float32"]), None)
+    photos = f"{measured['images']} photos of {measured['data']}" if measured else "nothing"
+    if found[0]["origin"] == "random":
+        yield (
+            "Random weights: no accuracy. In place of a drop stands how many percent of "
+            f"{photos} the INT8 files answer otherwise than in float; random nets suffer more by "
+            "it than trained ones."
+        )
+    else:
+        yield f"Weights: `{found[0]['origin']}`. Measured on {photos}."
+    yield ""
+
+
+def columns() -> list[str]:
+    """The head of a table."""
+    names = ("", "", "top-1, %", "drop, points", "ms, 1 thread", "ms, 2 threads")
+    names += ("float / INT8, 1 thread", "2 threads", "MB", "over torchvision, 1 and 2 threads")
+    names += ("over timm, 1 and 2 threads",)
+    return [row(names), row(["---", "---", *["---:"] * 9])]
+
+
+def row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def line(cell: Cell, precision: str, notes: Notes) -> str:
+    """One row: a runtime in a precision."""
+    found = cell[precision]
+    name = [RUNTIMES[cell["runtime"]] if precision == "float32" else "", PRECISIONS[precision]]
+    if "refused" in found:
+        refused = notes.mark("refused", cell, precision, found["refused"])
+        return row([*name, refused, *["–"] * 8])
+    over = [ratios(cell, precision, library, notes) for library in LIBRARIES]
+    return row(
+        [
+            *name,
+            "–" if cell["origin"] == "random" else percent(found["accuracy"]),
+            drop(cell, precision, notes),
+            *(f"{found['ms'][count]:.2f}" for count in ("1", "2")),
+            *speed(cell, precision, notes),
+            f"{found['bytes'] / 1e6:.2f}",
+            *over,
+        ]
+    )
+
+
+def percent(estimate: Sequence[float]) -> str:
+    value, low, high = (f"{100 * each:.1f}" for each in estimate)
+    return f"{value} ({low} to {high})"
+
+
+def drop(cell: Cell, precision: str, notes: Notes) -> str:
+    """What 8 bits cost."""
+    if "drop" not in cell[precision]:
+        return "–"
+    lost = cell[precision]["drop"]
+    if cell["origin"] == "random":
+        return f"{100 * lost[0]:.1f} % otherwise"
+    text = percent(lost)
+    if 100 * lost[0] <= DROP + 1e-9:
+        return text
+    return notes.mark(text, cell, precision, f"loses more than {DROP:.1f} point")
+
+
+def speed(cell: Cell, precision: str, notes: Notes) -> list[str]:
+    """How many times faster than in float, at one thread and two."""
+    ratio = cell[precision]["over"].get("mobilens") if precision == "int8" else None
+    if ratio is None:
+        return ["–", "–"]
+    one, two = (f"{1 / ratio[count]:.2f}x" for count in ("1", "2"))
+    goal = FASTER.get(cell["runtime"])
+    if goal and round(1 / ratio["1"], 2) < goal:
+        missed = f"{one} as fast as in float at one thread, the goal is {goal}x"
+        one = notes.mark(one, cell, precision, missed)
+    return [one, two]
+
+
+def ratios(cell: Cell, precision: str, library: str, notes: Notes) -> str:
+    """Time over that of a library's plain export, at one thread and two."""
+    found = cell[precision]["over"].get(library)
+    if found is None:
+        return "–"
+    texts = []
+    for count in ("1", "2"):
+        text = f"{found[count]:.2f}"
+        if precision == "float32" and round(found[count], 2) > SLOWER:
+            threads = "one thread" if count == "1" else "two threads"
+            missed = f"{text}x the time of {library}'s plain export at {threads}"
+            text = notes.mark(text, cell, precision, missed)
+        texts.append(text)
+    return ", ".join(texts)
+
+
+def rungs(family: str, cells: dict[tuple[str, str], Cell]) -> Iterator[str]:
+    """How the integers of each INT8 file were chosen."""
+    found = [
+        f"{RUNTIMES[runtime]}: {cell['int8']['rung']}"
+        for (name, runtime), cell in cells.items()
+        if name == family and "rung" in cell["int8"]
+    ]
+    if found:
+        yield f"INT8 was chosen by: {'; '.join(found)}."
+        yield ""
+
+
+def left_out(family: str, cells: dict[tuple[str, str], Cell]) -> Iterator[str]:
+    """Which plain exports there are none of, and why, once for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for (name, runtime), cell in cells.items():
+        if name == family:
+            for library, reason in cell["left_out"].items():
+                reasons.setdefault(reason, []).append(f"{library} on {RUNTIMES[runtime]}")
+    for reason, places in reasons.items():
+        yield f"No plain export of {', '.join(places)}: {reason}."
+    if reasons:
+        yield ""
+
+
+def summary(cells: Sequence[Cell]) -> Iterator[str]:
+    """Medians and extremes over the families."""
+    yield row(["", "float / INT8, 1 thread", "largest drop, points", "float over plain exports"])
+    yield row(["---", "---:", "---:", "---:"])
+    for runtime, title in RUNTIMES.items():
+        own = [cell for cell in cells if cell["runtime"] == runtime]
+        both = [cell["int8"] for cell in own if "mobilens" in cell["int8"].get("over", ())]
+        faster = [1 / one["over"]["mobilens"]["1"] for one in both]
+        drops = [
+            100 * cell["int8"]["drop"][0]
+            for cell in own
+            if cell["origin"] != "random" and "drop" in cell["int8"]
+        ]
+        plain = [
+            cell["float32"]["over"][library]["1"]
+            for cell in own
+            for library in LIBRARIES
+            if library in cell["float32"].get("over", ())
+        ]
+        largest = f"{max(drops):.1f}" if drops else "–"
+        yield row([title, middle(faster, "x"), largest, middle(plain)])
+    yield ""
+    yield "Medians over the families, at one thread, with the least and the most."
+
+
+def middle(values: Sequence[float], unit: str = "") -> str:
+    if not values:
+        return "–"
+    least, most = min(values), max(values)
+    return f"{statistics.median(values):.2f}{unit} ({least:.2f} to {most:.2f})"
