@@ -20,7 +20,7 @@ def climbed(loss, allowed=0.01, layers=40, can_equalise=True):
         lost = Estimate(value, value, value)
         return Rung(name, recipe, None, Measured(None, None, lost, 1, 1.0, 1.0))
 
-    quantiser = SimpleNamespace(layers=layers, can_equalise=can_equalise)
+    quantiser = SimpleNamespace(layers=layers, can_equalise=can_equalise, can_tune=False)
     return list(climb(quantiser, measure, allowed))
 
 

@@ -52,7 +52,7 @@ def build(
     """
     if quantisation is not None or manifest.precision not in PRECISIONS:
         raise ExportError(
-            f"Core ML in {manifest.precision} is not offered",
+            f"Core ML in {'int8' if quantisation else manifest.precision} is not offered",
             expected=f"one of {', '.join(PRECISIONS)}",
         )
     with quiet():  # bars of its passes

@@ -8,10 +8,10 @@ import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, get_args
 
 from mobilens.compress.placement import Placement
-from mobilens.errors import MissingExtraError, PrecisionError, UnknownNameError
+from mobilens.errors import MissingExtraError, MobilensError, PrecisionError, UnknownNameError
 from mobilens.graph.ops import Graph
 from mobilens.graph.quantised import Quantisation
 from mobilens.quiet import quiet
@@ -145,17 +145,24 @@ def target_named(name: str, precision: Precision = "float32") -> Target:
         raise UnknownNameError.among("target", name, TARGETS)
     target = TARGETS[name]
     if precision not in target.precisions:
-        others = [other for other, kind in TARGETS.items() if precision in kind.precisions]
-        unknown = ", which is not run here: what it would lose cannot be measured"
-        raise PrecisionError(
-            f"a file for {name} in {precision}{unknown if target.unproven else ''}",
-            expected=" or ".join(target.precisions),
-            remedy=f"--to {' or '.join(others)}",
-        )
+        raise _not_offered(name, precision)
     for module in target.needs:
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError.needed_for(f"a file for {name}", target.extra, module)
     return target
+
+
+def _not_offered(name: str, precision: Precision) -> MobilensError:
+    target = TARGETS[name]
+    others = [other for other, kind in TARGETS.items() if precision in kind.precisions]
+    if not others:
+        return UnknownNameError.among("precision", precision, get_args(Precision))
+    unknown = ", which is not run here: what it would lose cannot be measured"
+    return PrecisionError(
+        f"a file for {name} in {precision}{unknown if target.unproven else ''}",
+        expected=" or ".join(target.precisions),
+        remedy=f"--to {' or '.join(others)}",
+    )
 
 
 def build_of(target: Target) -> Build:
