@@ -334,7 +334,8 @@ def export_fastest(
 
     Args:
         checkpoint: As for ``export``, likewise all that is not named here.
-        out: Folder for the file; the checkpoint's by default.
+        out: Folder for the file and the table of the race, as numbers and as a picture; the
+            checkpoint's by default.
         data: What to measure on.
         max_drop: Largest drop of the main score, in points.
         max_mb: Largest size, megabytes of 1,000,000 bytes; no bound by default.
@@ -349,6 +350,7 @@ def export_fastest(
     """
     require_train_extra("exporting")
     from mobilens.exporting.fastest import Limits, export_fastest
+    from mobilens.standings import keep_standings
 
     for name, bound in (("max_mb", max_mb), ("max_ms", max_ms)):
         if bound is not None and not 0 < bound < float("inf"):
@@ -362,7 +364,9 @@ def export_fastest(
             raise
         order = _order(path, data, True, "float32", max_drop, None, threads, observer)
         observer.say(f"8 bits are left out: {error.given}; --calibrate PHOTOS brings them in")
-    return export_fastest(order, folder, Limits(max_mb, max_ms))
+    race = export_fastest(order, folder, Limits(max_mb, max_ms))
+    keep_standings(race, folder)
+    return race
 
 
 def _folder(checkpoint: str | Path, out: str | Path | None) -> Path:

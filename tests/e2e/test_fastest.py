@@ -39,8 +39,12 @@ def test_the_fastest_that_fits_is_kept(command, folder, tmp_path, capsys):
     times = [one["ms"] for one in value["candidates"]]
     assert times == sorted(times)
     assert value["winner"] == value["candidates"][0]
-    (path,) = (tmp_path / "out").iterdir()
+    table, picture, path = sorted((tmp_path / "out").iterdir())
     assert str(path) == value["file"]
+    kept = json.loads(table.read_text())
+    assert kept["candidates"] == value["candidates"]
+    assert kept["limits"] == {"mb": None, "ms": None}
+    assert all(f"{target}, int8, 1 thread" in picture.read_text() for target in ("onnx", "litert"))
     manifest = read_manifest(path)
     assert manifest.precision == value["winner"]["precision"]
     assert manifest.threads == value["winner"]["threads"]
@@ -53,7 +57,7 @@ def test_a_bound_on_the_size_chooses_fewer_bits(command, tmp_path, capsys):
     said = capsys.readouterr()
     assert "8 bits are left out" in said.err
     assert "too large or slow" in said.out
-    (path,) = (tmp_path / "out").iterdir()
+    (path,) = (tmp_path / "out").glob("model.*")
     assert read_manifest(path).precision == "float16"
     assert path.stat().st_size <= 0.8e6
     assert main([*command, "--max-mb", "0.01"]) == 1
@@ -65,7 +69,7 @@ def test_a_bound_on_the_size_chooses_fewer_bits(command, tmp_path, capsys):
 
 def test_what_would_help_is_told():
     def candidate(mb, ms, precision="int8"):
-        return Candidate("litert", precision, 2, 0.9, 0.0, mb, ms, False)
+        return Candidate("litert", precision, 2, 0.9, 0.8, 1.0, 0.0, mb, ms, False)
 
     error = _refusal([candidate(3.0, 5.0), candidate(4.0, 2.0)], Limits(mb=2.9, ms=4.0))
     assert error.given == (

@@ -14,10 +14,11 @@ from mobilens.cli.benchmark_text import short_names
 from mobilens.errors import BundleError, MobilensError, UsageError
 from mobilens.runtime import benchmark as module
 from mobilens.runtime import device, peak
-from mobilens.runtime.benchmark import Configuration, Probe, Rival, benchmark
-from mobilens.runtime.benchmark_worker import LEAST_RUNS, Sample, measure
+from mobilens.runtime.benchmark import Probe, Rival, benchmark
+from mobilens.runtime.benchmark_worker import LEAST_RUNS, Sample, Watched
 from mobilens.runtime.bundle import read_manifest
 from mobilens.runtime.peak import PRECISIONS
+from mobilens.runtime.stopwatch import Configuration, Stopwatch, medians
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_a_probe_computes_a_product() -> None:
 
 
 def test_a_process_measures_itself(toy: Path) -> None:
-    sample = measure(toy, "onnxruntime", threads=1, batch=4, seconds=0)
+    sample = Watched(toy, "onnxruntime", threads=1, batch=4).measure(seconds=0)
     assert len(sample.seconds) == LEAST_RUNS
     assert min(sample.seconds) > 0
     assert sample.peak_memory_bytes is None or sample.peak_memory_bytes > 1_000_000
@@ -136,6 +137,28 @@ def test_a_measurement_that_ends_early_says_why(toy: Path) -> None:
     with pytest.raises(MobilensError, match=r"threads 1, batch 1: .*no engine") as caught:
         module._measure(turn, 0)
     assert "smaller batch" in caught.value.remedy
+
+
+def test_one_process_takes_many_turns(toy: Path) -> None:
+    with Stopwatch(Configuration(str(toy), "onnxruntime", threads=1, batch=1)) as watch:
+        samples = [watch.measure(0) for _ in range(3)]
+    assert len({sample.base_memory_bytes for sample in samples}) == 1
+    assert all(len(sample.seconds) == LEAST_RUNS for sample in samples)
+    with pytest.raises(ValueError, match="closed"):
+        watch.measure(0)
+
+
+def test_medians_are_of_all_turns(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def measure(watch: Stopwatch, _: float) -> Sample:
+        asked.append(watch)
+        return Sample([len(asked) / 1000] * 2, "1", None, None)
+
+    monkeypatch.setattr(Stopwatch, "measure", measure)
+    found = medians([toy, toy], "onnxruntime", threads=1, rounds=3, seconds=0)
+    assert found == pytest.approx([3, 4])
+    assert asked == [*asked[:2]] * 3
 
 
 def test_the_machine_has_a_name() -> None:

@@ -161,20 +161,17 @@ def _run_fastest(args: argparse.Namespace) -> int:
         **{name: options[name] for name in RACE_OPTIONS},
     )
     if args.json:
-        print_json(
-            {
-                **_json(race.exported),
-                "winner": codec.to_json(race.winner),
-                "candidates": codec.to_json(race.candidates),
-                "left_out": codec.to_json(race.left_out),
-            }
-        )
+        from mobilens.standings import standings
+
+        print_json(_json(race.exported) | standings(race))
     else:
         print(_race_text(race))
     return 0
 
 
 def _race_text(race: Race) -> str:
+    from mobilens.standings import PICTURE_FILE, TABLE_FILE
+
     header = ("", "runtime", "precision", "threads", "ms", "MB", "top-1 %", "drop")
     rows = [
         (
@@ -197,6 +194,7 @@ def _race_text(race: Race) -> str:
             *left_out,
             f"{_text(race.exported)}",
             f"it opens with {threads} thread{'s' * (threads > 1)} where nothing else is said",
+            f"the table lies beside it: {TABLE_FILE}, {PICTURE_FILE}",
         ]
     )
 

@@ -44,6 +44,8 @@ class Candidate:
         precision: What it stores and computes in.
         threads: Threads for one answer.
         score: Main score on its runtime, 0 to 1.
+        low: Lower end of the score's 95 % interval.
+        high: Upper end.
         drop: What it lost against the checkpoint, 0 to 1.
         mb: Its size, megabytes.
         ms: Median time of one answer, milliseconds, all candidates in turns.
@@ -54,6 +56,8 @@ class Candidate:
     precision: Precision
     threads: int
     score: float
+    low: float
+    high: float
     drop: float
     mb: float
     ms: float
@@ -84,12 +88,14 @@ class Race:
         winner: The fastest that fits.
         candidates: All that were timed, the fastest first.
         left_out: What could not be.
+        limits: What the winner keeps to.
     """
 
     exported: Exported
     winner: Candidate
     candidates: tuple[Candidate, ...]
     left_out: tuple[LeftOut, ...]
+    limits: Limits
 
 
 def export_fastest(order: Order, folder: Path, limits: Limits) -> Race:
@@ -123,7 +129,7 @@ def export_fastest(order: Order, folder: Path, limits: Limits) -> Race:
             raise _refusal(candidates, limits)
         winner = fitting[0]
         exported = _kept(files[winner.target, winner.precision], winner, folder)
-    return Race(exported, winner, tuple(candidates), tuple(left_out))
+    return Race(exported, winner, tuple(candidates), tuple(left_out), limits)
 
 
 def _ways(order: Order) -> Iterator[tuple[str, Precision]]:
@@ -163,14 +169,16 @@ def _raced(
         assert exported.file is not None
         assert exported.checkpoint is not None
         mb, ms = exported.size_bytes / 1e6, measured.p50_ms
-        score = exported.file.scores.main.value
+        score = exported.file.scores.main
         candidates.append(
             Candidate(
                 target=target,
                 precision=precision,
                 threads=measured.threads,
-                score=score,
-                drop=exported.checkpoint.scores.main.value - score,
+                score=score.value,
+                low=score.low,
+                high=score.high,
+                drop=exported.checkpoint.scores.main.value - score.value,
                 mb=mb,
                 ms=ms,
                 fits=_excess(mb, limits.mb) <= 1 and _excess(ms, limits.ms) <= 1,

@@ -44,11 +44,11 @@ def export_half(
         UsageError: ``path`` is a folder, or bears another kind of file's suffix; or the target has
             no such precision.
     """
-    kind, suffix = target_named(target, precision), FORMATS[target].suffix
-    require_name(path, suffix)
+    target_named(target, precision)
+    require_name(path, FORMATS[target].suffix)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        bench = Workbench(original, kind, suffix, Path(folder), threads)
+        bench = Workbench(original, target, Path(folder), threads)
         file = bench.write("half", bench.in_float, precision)
         measured = bench.measure(file, f"measuring {SHORT[precision]}")
         lost = measured.drop.value

@@ -76,7 +76,7 @@ def export_int8(
     pixels = calibration.load(bounds.calibration[:MANY], preprocessing)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        bench = Workbench(original, kind, suffix, Path(folder), threads)
+        bench = Workbench(original, target, Path(folder), threads)
         placement = _fastest(bench, original.graph, kind.placements, pixels)
         quantiser = Quantiser(
             original.graph,

@@ -13,14 +13,15 @@ from mobilens.evaluation import Evaluation, drop, evaluate
 from mobilens.exporting.draft import draft_manifest, golden_samples, seal, stated_accuracy
 from mobilens.exporting.exported import Exported, agreeing
 from mobilens.exporting.original import Original
-from mobilens.exporting.targets import Target, build_of
+from mobilens.exporting.targets import TARGETS, build_of
 from mobilens.graph.ops import Graph
 from mobilens.graph.pixels import fold_normalisation
 from mobilens.graph.quantised import Quantisation
-from mobilens.runtime.benchmark import benchmark
 from mobilens.runtime.device import this_device
+from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.manifest import Integers, Manifest, Precision, Reduction, Speed
 from mobilens.runtime.predictor import BundlePredictor
+from mobilens.runtime.stopwatch import medians
 from mobilens.runtime.verify import verify_bundle
 from mobilens.tasks import torch_task
 from mobilens.vision.intervals import Estimate
@@ -54,15 +55,12 @@ class Measured:
 class Workbench:
     """Makes files of one kind from a checkpoint, in a folder that is thrown away."""
 
-    def __init__(
-        self, original: Original, target: Target, suffix: str, folder: Path, threads: int | None
-    ) -> None:
+    def __init__(self, original: Original, target: str, folder: Path, threads: int | None) -> None:
         """Write the float twin.
 
         Args:
             original: What files are made of.
-            target: Their kind.
-            suffix: What their names end in.
+            target: Their kind, one of ``targets.TARGETS``.
             folder: Where they are written.
             threads: Threads for one answer, when they are timed and where nothing else is said
                 when they are opened; one, and none, by default.
@@ -70,11 +68,11 @@ class Workbench:
         Raises:
             ExportError: The checkpoint answers with NaN or infinity.
         """
-        self._original, self._target, self._suffix = original, target, suffix
+        self._original, self._target, self._format = original, TARGETS[target], FORMATS[target]
         self._folder, self._threads = folder, threads or 1
         self.in_float = fold_normalisation(original.graph)
         draft = draft_manifest(
-            original.checkpoint, original.predictor, self.in_float, original.dataset, target
+            original.checkpoint, original.predictor, self.in_float, original.dataset, self._target
         )
         self._draft = replace(draft, threads=threads)
         self._twin = self.write("float", self.in_float, "float32")
@@ -94,7 +92,7 @@ class Workbench:
             precision: What in.
             quantisation: What of it is 8-bit.
         """
-        path = self._folder / f"{name}{self._suffix}"
+        path = self._folder / f"{name}{self._format.suffix}"
         manifest = replace(self._draft, precision=precision)
         build_of(self._target)(graph, manifest, path, quantisation)
         seal(path, manifest)
@@ -102,8 +100,8 @@ class Workbench:
 
     def times(self, files: Sequence[Path]) -> list[float]:
         """Give the median time of one answer of each, milliseconds, in turns."""
-        report = benchmark(files, threads=(self._threads,), rounds=ROUNDS, seconds=SECONDS)
-        return [one.p50_ms for one in report.measurements]
+        engine = self._format.engine
+        return medians(files, engine, threads=self._threads, rounds=ROUNDS, seconds=SECONDS)
 
     def measure(self, file: Path, label: str) -> Measured:
         """Let a file answer all images, and time it beside its twin.
@@ -174,7 +172,7 @@ class Workbench:
 
     def _copy(self, file: Path, path: Path, manifest: Manifest) -> Manifest:
         """Copy what was measured and put the manifest in; gives it with its golden answers."""
-        for suffix in (self._suffix, *self._target.companions):
+        for suffix in (self._format.suffix, *self._target.companions):
             shutil.copyfile(file.with_suffix(suffix), path.with_suffix(suffix))
         seal(path, manifest)
         images = [sample.pixels(manifest.input.size) for sample in manifest.golden]

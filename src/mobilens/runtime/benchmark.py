@@ -27,6 +27,7 @@ from mobilens.runtime.foreign import is_foreign
 from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.measurement import BenchmarkReport, Measurement, Peak
 from mobilens.runtime.peak import PRECISIONS, THREAD_VARIABLES
+from mobilens.runtime.stopwatch import Configuration, Stopwatch
 
 SECONDS_A_ROUND = 0.5
 
@@ -71,23 +72,6 @@ class Subject:
     precision: str = ""
     macs: int | None = None
     rival: Rival | None = None
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """What is measured.
-
-    Attributes:
-        path: Model file.
-        engine: Name of the engine that runs it.
-        threads: Threads for one answer.
-        batch: Images in one run.
-    """
-
-    path: str
-    engine: str
-    threads: int
-    batch: int
 
 
 @dataclass(frozen=True)
@@ -204,26 +188,25 @@ def _turns(each: list[Turn], rounds: int) -> list[Turn]:
 def _measure(turn: Turn, seconds: float) -> Any:
     """Take a turn in a process of its own: a sample of a file, or the rates of a probe."""
     if isinstance(turn, Probe):
-        options = ["peak", turn.precision, str(turn.threads), str(seconds)]
-        threads = dict.fromkeys(THREAD_VARIABLES, str(turn.threads))
-        name = f"the machine's peak in {turn.precision}, threads {turn.threads}"
-        return _run(options, os.environ | threads, name, "again, or another number of threads")
-    options = [turn.path, turn.engine, str(turn.threads), str(turn.batch), str(seconds)]
-    name = f"{turn.path}, {turn.engine}, threads {turn.threads}, batch {turn.batch}"
-    remedy = "a smaller batch, if memory ran out"
-    return Sample(**_run(["benchmark_worker", *options], None, name, remedy))
+        return _probe(turn, seconds)
+    with Stopwatch(turn) as watch:
+        return watch.measure(seconds)
 
 
-def _run(
-    words: list[str], environment: dict[str, str] | None, name: str, remedy: str
-) -> dict[str, Any]:
-    module, *options = words
-    command = [sys.executable, "-P", "-m", f"mobilens.runtime.{module}", *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+def _probe(turn: Probe, seconds: float) -> dict[str, float]:
+    options = [turn.precision, str(turn.threads), str(seconds)]
+    command = [sys.executable, "-P", "-m", "mobilens.runtime.peak", *options]
+    threads = dict.fromkeys(THREAD_VARIABLES, str(turn.threads))
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | threads
+    )
     if done.returncode != 0:
         said = done.stderr.strip().splitlines()
         reason = said[-1] if said else f"its process ended with {done.returncode}"
-        raise MobilensError(f"{name}: {reason}", remedy=remedy)
+        raise MobilensError(
+            f"the machine's peak in {turn.precision}, threads {turn.threads}: {reason}",
+            remedy="again, or another number of threads",
+        )
     return dict(json.loads(done.stdout))
 
 

@@ -1,6 +1,6 @@
-"""One measurement in a process of its own, so that its memory is nobody else's.
+"""Measurements in a process of their own, so that its memory is nobody else's.
 
-Run by ``benchmark.py``; prints one JSON object.
+Run by ``stopwatch.py``; reads seconds and prints JSON objects, a line each.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Sample:
     """What one process measured.
 
     Attributes:
-        seconds: Time of each run, in order.
+        seconds: Time of each run of this turn, in order.
         engine_version: Version of the engine.
         base_memory_bytes: Peak of the process before the model was opened: Python, NumPy and the
             engine's code. None where the system does not tell.
@@ -42,22 +42,31 @@ class Sample:
     peak_memory_bytes: int | None
 
 
-def measure(path: Path, engine: str, threads: int, batch: int, seconds: float) -> Sample:
-    """Open a model file, warm up, and time single runs.
+class Watched:
+    """A model file that was opened and warmed up."""
 
-    Args:
-        path: Model file.
-        engine: Name of the engine.
-        threads: Threads for one answer.
-        batch: Images in one run.
-        seconds: Time to measure for; at least five runs are made.
-    """
-    engine_type(engine)
-    base = peak_memory_bytes()
-    run, version = _opened(path, engine, threads, batch)
-    _timed_runs(run, WARM_UP_RUNS, WARM_UP_SECONDS)
-    times = _timed_runs(run, LEAST_RUNS, seconds)
-    return Sample(times, version, base, peak_memory_bytes())
+    def __init__(self, path: Path, engine: str, threads: int, batch: int) -> None:
+        """Open it.
+
+        Args:
+            path: Model file.
+            engine: Name of the engine.
+            threads: Threads for one answer.
+            batch: Images in one run.
+        """
+        engine_type(engine)
+        self._base = peak_memory_bytes()
+        self._run, self._version = _opened(path, engine, threads, batch)
+        _timed_runs(self._run, WARM_UP_RUNS, WARM_UP_SECONDS)
+
+    def measure(self, seconds: float) -> Sample:
+        """Time single runs.
+
+        Args:
+            seconds: Time to measure for; at least five runs are made.
+        """
+        times = _timed_runs(self._run, LEAST_RUNS, seconds)
+        return Sample(times, self._version, self._base, peak_memory_bytes())
 
 
 def _opened(path: Path, engine: str, threads: int, batch: int) -> tuple[Callable[[], object], str]:
@@ -82,10 +91,17 @@ def _timed_runs(run: Callable[[], object], least: int, seconds: float) -> list[f
     return times
 
 
+def main() -> None:
+    """Measure for as many seconds as each line of the input says, and print what was found."""
+    path, engine, threads, batch = sys.argv[1:]
+    watched = None
+    for line in sys.stdin:
+        watched = watched or Watched(Path(path), engine, int(threads), int(batch))
+        print(json.dumps(asdict(watched.measure(float(line)))), flush=True)
+
+
 if __name__ == "__main__":
-    path, engine, threads, batch, seconds = sys.argv[1:]
     try:
-        sample = measure(Path(path), engine, int(threads), int(batch), float(seconds))
+        main()
     except MobilensError as error:
         sys.exit(error.given)
-    print(json.dumps(asdict(sample)))
