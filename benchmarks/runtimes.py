@@ -55,6 +55,7 @@ from mobilens.runtime.benchmark import Rival, benchmark
 from mobilens.runtime.device import this_device
 from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.measurement import Measurement
+from mobilens.spec import codec
 from mobilens.spec.model import ModelSpec
 from mobilens.spec.task import Preprocessing, TaskSpec
 from mobilens.spec.zoo import build_spec
@@ -324,7 +325,7 @@ def measure(net: Net, target: str, out: Path, folder: Path, rounds: int) -> dict
         "runtime": target,
         "origin": net.origin,
         "rounds": rounds,
-        "device": vars(this_device()),
+        "device": codec.to_json(this_device()),
         "versions": versions(),
         "left_out": left_out,
         "theirs": {
@@ -348,7 +349,7 @@ def times(each: list[Measurement]) -> dict[str, Any]:
 
 def folder_of(net: Net, target: str, out: Path) -> Path:
     """Where all of one family and runtime lies, apart from what was made otherwise."""
-    key = key_of(net.key, writers(), versions(), vars(this_device()))
+    key = key_of(net.key, writers(), versions(), codec.to_json(this_device()))
     return out / net.family / f"{target}-{key}"
 
 

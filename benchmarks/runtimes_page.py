@@ -6,6 +6,9 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from mobilens.runtime.device import Device
+from mobilens.spec import codec
+
 FAMILIES = {
     "mobilenet_v1": "MobileNetV1",
     "mobilenet_v2": "MobileNetV2",
@@ -41,6 +44,11 @@ REASONS = {
         "faster"
     ),
 }
+# The same for the speed of 8 bits where a processor has no instructions for their products.
+WITHOUT_INSTRUCTIONS = (
+    "without instructions for products of 8 bits (VNNI) this processor multiplies them as 16 bits, "
+    "hardly faster than floats"
+)
 UNEXPLAINED = "not explained yet"
 
 Cell = dict[str, Any]
@@ -52,10 +60,12 @@ class Notes:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def mark(self, text: str, cell: Cell, precision: str, missed: str) -> str:
+    def mark(
+        self, text: str, cell: Cell, precision: str, missed: str, reason: str | None = None
+    ) -> str:
         """Put a figure in bold, with the number of a new note on why it misses a goal."""
         family, runtime = cell["family"], cell["runtime"]
-        reason = REASONS.get((family, runtime, precision), UNEXPLAINED)
+        reason = reason or REASONS.get((family, runtime, precision), UNEXPLAINED)
         name = f"{FAMILIES[family]}, {RUNTIMES[runtime]}, {PRECISIONS[precision]}"
         self.lines.append(f"{len(self.lines) + 1}. {name}: {missed}: {reason}.")
         return f"**{text}**<sup>{len(self.lines)}</sup>"
@@ -95,9 +105,8 @@ def head(cells: Sequence[Cell], command: str) -> Iterator[str]:
     yield command
     yield "```"
     yield ""
-    devices = {tuple(cell["device"].values()) for cell in cells}
-    for cpu, cores, system in sorted(devices):
-        yield f"Machine: {cpu}, {cores} cores, {system}."
+    for device in dict.fromkeys(device_of(cell) for cell in cells):
+        yield f"Machine: {device.processor}, {device.cores} cores, {device.system}."
     versions = {pair for cell in cells for pair in cell["versions"].items()}
     yield f"Packages: {', '.join(' '.join(pair) for pair in sorted(versions))}."
     yield ""
@@ -118,6 +127,10 @@ def head(cells: Sequence[Cell], command: str) -> Iterator[str]:
         "misses one is **bold**, with the number of its reason below."
     )
     yield ""
+
+
+def device_of(cell: Cell) -> Device:
+    return codec.from_json(Device, cell["device"], "device")
 
 
 def spread(values: Any) -> str:
@@ -204,7 +217,8 @@ def speed(cell: Cell, precision: str, notes: Notes) -> list[str]:
     goal = FASTER.get(cell["runtime"])
     if goal and round(1 / ratio["1"], 2) < goal:
         missed = f"{one} as fast as in float at one thread, the goal is {goal}x"
-        one = notes.mark(one, cell, precision, missed)
+        without = WITHOUT_INSTRUCTIONS if device_of(cell).int8 == () else None
+        one = notes.mark(one, cell, precision, missed, without)
     return [one, two]
 
 

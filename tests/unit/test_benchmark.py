@@ -17,6 +17,7 @@ from mobilens.runtime import device, peak
 from mobilens.runtime.benchmark import Probe, Rival, benchmark
 from mobilens.runtime.benchmark_worker import LEAST_RUNS, Sample, Watched
 from mobilens.runtime.bundle import read_manifest
+from mobilens.runtime.device import Device
 from mobilens.runtime.peak import PRECISIONS
 from mobilens.runtime.stopwatch import Configuration, Stopwatch, medians
 
@@ -188,6 +189,28 @@ def test_names_are_found_where_each_system_keeps_them(
     assert device.this_device().cpu == "Fast One"
     (tmp_path / "model").write_bytes(b"Berry Board 9\0")
     assert device.this_device().cpu == "Berry Board 9"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("flags\t\t: fpu avx2 avx512_vnni amx_int8", ("AMX", "AVX-512 VNNI")),
+        ("flags\t\t: fpu avx2 fma", ()),
+        ("Features\t: fp asimd asimddp", ("dot product",)),
+        ("model name\t: Fast One", None),
+    ],
+)
+def test_the_processor_tells_what_it_has_for_8_bits(line, expected, monkeypatch, tmp_path):
+    info = tmp_path / "cpuinfo"
+    info.write_text(f"processor\t: 0\n{line}\n")
+    monkeypatch.setattr(device, "CPU_INFO", info)
+    assert device.this_device().int8 == expected
+
+
+def test_a_processor_is_named_with_what_it_has_for_8_bits() -> None:
+    about = {None: "Fast One", (): "Fast One (no instructions for 8 bits)"}
+    about["AMX", "AVX VNNI"] = "Fast One (AMX, AVX VNNI)"
+    assert {int8: Device("Fast One", 2, "Linux", int8).processor for int8 in about} == about
 
 
 def without_manifest(path: Path, target: Path) -> Path:

@@ -113,7 +113,7 @@ def _machine(report: BenchmarkReport) -> str:
     device = report.device
     each = report.measurements
     engines = dict.fromkeys(f"{one.engine} {one.engine_version}" for one in each)
-    about = [f"{device.cpu}, {device.cores} cores, {device.system}", ", ".join(engines)]
+    about = [f"{device.processor}, {device.cores} cores, {device.system}", ", ".join(engines)]
     if len(threads := {one.threads for one in each}) == 1:
         about[0] += f"; measured on {_threads(*threads)}"
     if report.data is not None:

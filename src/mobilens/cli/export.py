@@ -291,5 +291,5 @@ def _reduction_text(exported: Exported, reduction: Reduction) -> str:
     if reduction.integers and reduction.integers.float_layers:
         lines.append(f"in float: {', '.join(reduction.integers.float_layers)}")
     if speed.slower:
-        lines.append("note: on this machine the file in float is faster")
+        lines.append(f"note: the file in float is faster here, on {speed.cpu}")
     return "\n".join(lines)

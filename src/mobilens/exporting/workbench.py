@@ -152,7 +152,7 @@ class Workbench:
                 measured.float_ms,
                 Speed.takes_longer(measured.ms, measured.float_ms),
                 self._threads,
-                this_device().cpu,
+                this_device().processor,
             ),
             integers=integers,
         )

@@ -109,7 +109,7 @@ class Speed:
         float_ms: The same of its twin, in turns with it.
         slower: Whether it takes longer, by more than 3 %: less is noise.
         threads: Threads for one answer.
-        cpu: The processor.
+        cpu: The processor, with its instructions for integers of 8 bits where they are known.
     """
 
     ms: float

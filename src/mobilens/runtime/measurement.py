@@ -153,7 +153,7 @@ class BenchmarkReport:
     def __post_init__(self) -> None:
         if self.rounds < 1:
             raise SpecError(f"rounds is {self.rounds}", expected="1 or more")
-        _require_plain(self.device.cpu, self.device.system)
+        _require_plain(self.device.cpu, self.device.system, *(self.device.int8 or ()))
 
     def to_json(self) -> dict[str, Any]:
         """Give it as JSON values."""
