@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import openvino
+from openvino._offline_transformations import apply_moc_transformations
 
 from mobilens.exporting.onnx import build_onnx
 from mobilens.graph.ops import Border, Conv, Graph, Normalise
@@ -16,6 +17,7 @@ from mobilens.graph.replace import single
 from mobilens.runtime.manifest import Manifest
 
 FRAMED = "pixels.framed"
+INDENTATION = re.compile(rb">\s+<")
 NUMBERED = re.compile(r"[A-Za-z]+_\d+")
 
 
@@ -29,6 +31,8 @@ def build(
     if quantisation is not None:
         graph, quantisation = _framed(graph, quantisation)
     model = openvino.Core().read_model(build_onnx(graph, quantisation, turn_last=True))
+    # What else the runtime does each time that it opens a file; half of its text goes.
+    apply_moc_transformations(model, cf=False)
     for number, node in enumerate(model.get_ordered_ops()):
         if NUMBERED.fullmatch(node.friendly_name):
             # OpenVINO counts on through the life of a process: the same model, another file.
@@ -36,6 +40,7 @@ def build(
     # What computes in bfloat16 keeps less of its filters than float16 holds.
     half = manifest.precision in ("float16", "bfloat16")
     openvino.save_model(model, path, compress_to_fp16=half)
+    path.write_bytes(INDENTATION.sub(b"><", path.read_bytes()))
 
 
 def _framed(graph: Graph, quantisation: Quantisation) -> tuple[Graph, Quantisation]:
