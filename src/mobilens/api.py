@@ -21,9 +21,7 @@ from mobilens.data.listing import Source
 from mobilens.errors import (
     DataError,
     ExportError,
-    MissingExtraError,
     MobilensError,
-    PrecisionError,
     SpecError,
     UnknownNameError,
     UsageError,
@@ -51,6 +49,10 @@ if TYPE_CHECKING:
     from mobilens.runtime.operators import OperatorReport
     from mobilens.training.recipe import Recipe
     from mobilens.training.settings import TrainSettings
+
+
+# Photos that a file is measured on are never trained with; ranges may be measured on so many.
+MOST_SEEN = 128
 
 
 def train(
@@ -236,7 +238,8 @@ def export(
 
     Args:
         checkpoint: ``best.safetensors`` of a run.
-        out: Model file; ``model`` with the target's suffix beside the checkpoint by default.
+        out: Model file; by default ``model`` with the target's suffix beside the checkpoint, for
+            fewer bits ``model.int8``, ``model.fp16`` or ``model.bf16``.
         to: Kind of file: ``"onnx"``, ``"openvino"``, ``"litert"``, ``"executorch"``, ``"ncnn"``, or
             ``"coreml"``, which is converted and checked, and not run.
         data: What to prove it on; the run's own validation data by default.
@@ -267,7 +270,7 @@ def export(
     order = _order(
         Path(checkpoint), data, measure, precision, max_drop, calibrate, threads, observer
     )
-    path = Path(checkpoint).with_name(f"model{FORMATS[to].suffix}") if out is None else Path(out)
+    path = Path(checkpoint).with_name(_file_name(to, precision)) if out is None else Path(out)
     return order.carry_out(path, to, precision)
 
 
@@ -287,7 +290,8 @@ def export_all(
 
     Args:
         checkpoint: As for ``export``, likewise all that is not named here.
-        out: Folder for ``model.onnx`` and the others; the checkpoint's by default.
+        out: Folder for ``model.onnx`` and the others, named as by ``export``; the checkpoint's by
+            default.
         data: What to prove them on.
         measure: False proves them on patterns alone.
         precision: What they store and compute in.
@@ -312,9 +316,9 @@ def export_all(
 
     for target in TARGETS:
         try:
-            path = folder / f"model{FORMATS[target].suffix}"
+            path = folder / _file_name(target, precision)
             yield target, order.carry_out(path, target, precision)
-        except (MissingExtraError, ExportError, PrecisionError) as error:
+        except MobilensError as error:  # the others are written all the same
             yield target, error
 
 
@@ -369,9 +373,16 @@ def export_fastest(
     return race
 
 
+def _file_name(target: str, precision: Precision) -> str:
+    """The file in float is not replaced by one of fewer bits."""
+    short = {"float32": "", "float16": ".fp16", "bfloat16": ".bf16", "int8": ".int8"}
+    return f"model{short[precision]}{FORMATS[target].suffix}"
+
+
 def _folder(checkpoint: str | Path, out: str | Path | None) -> Path:
     folder = Path(checkpoint).parent if out is None else Path(out)
-    if folder.suffix or folder.is_file():
+    suffixes = {kind.suffix for kind in FORMATS.values()} | {".safetensors"}
+    if folder.is_file() or (folder.suffix.lower() in suffixes and not folder.is_dir()):
         raise UsageError(
             f"{folder} is the name of one file",
             expected="a folder: what comes into it depends on what is found",
@@ -401,6 +412,7 @@ def quantize(
     *,
     data: Source | None = None,
     epochs: int = 3,
+    max_drop: float = 1.0,
     observer: Observer = SILENT,
 ) -> Quantized:
     """Train a checkpoint with integers, so that its files of 8 bits lose less on every runtime.
@@ -410,21 +422,21 @@ def quantize(
         out: The new checkpoint; ``best.int8.safetensors`` beside it by default.
         data: What to train with and to measure on; what it was trained with by default.
         epochs: How often each photo is seen; of large sets 2,000 photos are, of each class alike.
+        max_drop: Largest drop of the main score in float that this may cost, in points.
         observer: Is told of progress.
 
     Raises:
         MissingExtraError: The [train] extra is not installed.
         WeightsError: The file is no checkpoint, or its tensors are not those of its model.
         DataError: The data cannot be used, or is not where it was.
+        ExportError: The new checkpoint loses more in float; nothing is written.
         UsageError: It does not say what it was trained with; ``epochs`` is below 1; or ``out`` is
-            no name of a checkpoint.
+            no name of a checkpoint, or that of the one that is read.
     """
     require_train_extra("training")
     from mobilens.compress import calibration
-    from mobilens.compress.quantize import Comparison, train_with_integers
+    from mobilens.compress.quantize import compare, train_with_integers
     from mobilens.nn.checkpoint import Checkpoint
-    from mobilens.tasks import build_trained
-    from mobilens.tasks.predictor import TorchPredictor
 
     source = Path(checkpoint)
     path = source.with_name(f"{source.stem}.int8{source.suffix}") if out is None else Path(out)
@@ -432,23 +444,30 @@ def quantize(
         raise UsageError(f"epochs is {epochs}", expected="1 or more")
     if path.suffix != ".safetensors" or path.is_dir():
         raise UsageError(f"{path} is no name of a checkpoint", expected="NAME.safetensors")
+    if path.resolve() == source.resolve():
+        raise UsageError(f"{path} would be replaced", expected="another name for the new one")
     given = Checkpoint.load(source)
-    dataset = _proof_data(given, source, data)
-    names = given.task.class_names
-    files = _labelled(load_split(data, "train", names)) if data else _training_files(given, source)
+    dataset = _proof_data(given, source, data, observer)
+    files = _labelled(_named_alike(given, data).train) if data else _training_files(given, source)
     pixels = calibration.load(calibration.choose(files), given.task.preprocessing)
     trained = train_with_integers(given, pixels, epochs=epochs, observer=observer)
-    figures = [
-        evaluate_predictor(predictor, dataset, observer=observer, label=label)
-        for predictor, label in (
-            (TorchPredictor(build_trained(given), given.task), "measuring in float"),
-            (trained.before, "measuring 8 bits before"),
-            (trained.after, "measuring 8 bits after"),
+    found = compare(given, trained, dataset, observer)
+    if found.drop.value > max_drop / 100:
+        raise ExportError(
+            f"training with integers cost {100 * found.drop.value:.1f} points in float; nothing "
+            "was written",
+            expected=f"at most {max_drop:g}",
+            remedy="fewer --epochs, more photos, or a larger --max-drop",
         )
-    ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    trained.checkpoint.save(path)
-    return Quantized(path, len(pixels), Comparison(trained.checkpoint, *figures))
+    found.checkpoint.save(path)
+    return Quantized(path, len(pixels), found)
+
+
+def _named_alike(checkpoint: Checkpoint, data: Source) -> DataSplits:
+    """Data divided as training divides it, if it has the classes of a checkpoint."""
+    load_split(data, "all", checkpoint.task.class_names)
+    return load_splits(data)
 
 
 def verify(path: str | Path) -> VerificationReport:
@@ -643,11 +662,31 @@ def _order(
     from mobilens.nn.checkpoint import Checkpoint
 
     checkpoint = Checkpoint.load(path)
-    dataset = _proof_data(checkpoint, path, data) if measure else None
+    dataset = _proof_data(checkpoint, path, data, observer) if measure else None
     chosen: Sequence[Path] = ()
     if precision == "int8":
         chosen = choose(_calibration_files(checkpoint, path, calibrate))
+        chosen = _apart(chosen, dataset, observer)
     return Order(Original(checkpoint, dataset, observer), max_drop / 100, chosen, threads)
+
+
+def _apart(chosen: list[Path], dataset: Dataset | None, observer: Observer) -> list[Path]:
+    """Photos for calibration without those that the file is measured on."""
+    measured = {sample.path.resolve() for sample in dataset.samples} if dataset else set()
+    apart = [path for path in chosen if path.resolve() not in measured]
+    if len(apart) == len(chosen):
+        return chosen
+    if apart:
+        observer.say(
+            f"{len(chosen) - len(apart):,} of {len(chosen):,} photos for calibration are among "
+            "those that the file is measured on: they are left out"
+        )
+        return apart
+    observer.say(
+        "all photos for calibration are among those that the file is measured on, which flatters "
+        "it: --calibrate OTHERS"
+    )
+    return chosen[:MOST_SEEN]
 
 
 def _require_training() -> None:
@@ -710,7 +749,8 @@ def _with_accuracy(report: BenchmarkReport, answers: Mapping[str, Evaluation]) -
 
 
 def _names(given: Source) -> tuple[str, ...]:
-    return (str(given),) if isinstance(given, (str, Path)) else tuple(map(str, given))
+    each = (given,) if isinstance(given, (str, Path)) else given
+    return tuple(str(Path(one)) for one in each)  # "./model.onnx" is "model.onnx"
 
 
 def _command(settings: TrainSettings, folder: Path, recipe: str | Path | Recipe | None) -> str:
@@ -734,10 +774,13 @@ def _command(settings: TrainSettings, folder: Path, recipe: str | Path | Recipe 
     return shlex.join([*words, "--out", str(folder)])
 
 
-def _proof_data(checkpoint: Checkpoint, path: str | Path, data: Source | None) -> Dataset:
+def _proof_data(
+    checkpoint: Checkpoint, path: str | Path, data: Source | None, observer: Observer
+) -> Dataset:
     """What a checkpoint's file is measured on: data that is given, or its own."""
     if data is not None:
-        return load_split(data, "val", checkpoint.task.class_names)
+        learnt = checkpoint.provenance.get("data_fingerprint")
+        return _part_of(data, "val", checkpoint.task.class_names, learnt, observer)
     remedy = "name validation data (--data), or let no accuracy be stated (--no-data)"
     source = _own_source(checkpoint, Path(path))
     if not source:
@@ -801,14 +844,27 @@ def _own_source(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
 
 def _part(data: Source, split: str, predictor: Predictor, observer: Observer) -> Dataset:
     """The part that a model is measured on, which leaves out what it has learnt."""
-    dataset = load_split(data, split, predictor.task.class_names)
+    names, fingerprint = predictor.task.class_names, predictor.data_fingerprint
+    return _part_of(data, split, names, fingerprint, observer, hint=" (all: --split all)")
+
+
+def _part_of(
+    data: Source,
+    split: str,
+    names: Sequence[str],
+    fingerprint: str | None,
+    observer: Observer,
+    *,
+    hint: str = "",
+) -> Dataset:
+    dataset = load_split(data, split, names)
     if dataset.split == "all" and split == "val":
-        return _not_learnt(data, dataset, predictor.data_fingerprint, observer)
+        return _not_learnt(data, dataset, fingerprint, observer, hint)
     return dataset
 
 
 def _not_learnt(
-    data: Source, whole: Dataset, fingerprint: str | None, observer: Observer
+    data: Source, whole: Dataset, fingerprint: str | None, observer: Observer, hint: str
 ) -> Dataset:
     """Of undivided data that a model was trained with, what was held out; else all of it."""
     with contextlib.suppress(DataError):
@@ -816,7 +872,7 @@ def _not_learnt(
         if fingerprint and splits.fingerprint() == fingerprint:
             observer.say(
                 f"the model was trained with these images: the {len(splits.val):,} of "
-                f"{len(whole):,} that it did not learn from are measured (all: --split all)"
+                f"{len(whole):,} that it did not learn from are measured{hint}"
             )
             return splits.val
     observer.say(

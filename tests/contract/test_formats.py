@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import random
 import shutil
 import zipfile
@@ -279,6 +280,10 @@ def test_weights_that_are_changed_or_gone_are_named(pair, tmp_path):
     data[100] ^= 1
     weights.write_bytes(data)
     with pytest.raises(VerificationError, match="weight 'weights' was changed"):
+        verify_bundle(path)
+    weights.unlink()
+    os.mkfifo(weights)  # nobody would ever write to it
+    with pytest.raises(BundleError, match=r"model\.bin is not what belongs to a model file"):
         verify_bundle(path)
     weights.unlink()
     with pytest.raises(BundleError, match=r"its weights, model\.bin, are not beside it"):

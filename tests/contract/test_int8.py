@@ -224,7 +224,7 @@ def test_json_tells_what_was_lost(folder, tmp_path, capsys):
     value = json.loads(capsys.readouterr().out)
     assert value["precision"] == "int8"
     assert value["reduction"]["rung"] == "a scale for each channel of filters"
-    assert value["bytes"] == (tmp_path / "model.onnx").stat().st_size
+    assert value["bytes"] == (tmp_path / "model.int8.onnx").stat().st_size
 
 
 def test_int8_needs_data_from_python_too(tmp_path):

@@ -1,15 +1,18 @@
 """export --fastest: every way is tried, the fastest that fits stays; else the nearest is told."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from tests.contract.test_formats import NAMES, checkpoint_of
 
+from mobilens.api import _folder
 from mobilens.cli import main
 from mobilens.exporting import fastest, targets
 from mobilens.exporting.fastest import Candidate, Limits, _refusal
 from mobilens.runtime.bundle import read_manifest
 from mobilens.runtime.verify import verify_bundle
+from mobilens.spec.zoo import build_spec
 
 
 @pytest.fixture(scope="module")
@@ -57,33 +60,43 @@ def test_a_bound_on_the_size_chooses_fewer_bits(command, tmp_path, capsys):
     said = capsys.readouterr()
     assert "8 bits are left out" in said.err
     assert "too large or slow" in said.out
-    (path,) = (tmp_path / "out").glob("model.*")
+    (path,) = set((tmp_path / "out").iterdir()) - {
+        tmp_path / "out" / name for name in ("fastest.json", "fastest.svg")
+    }
     assert read_manifest(path).precision == "float16"
     assert path.stat().st_size <= 0.8e6
     assert main([*command, "--max-mb", "0.01"]) == 1
     said = capsys.readouterr().err
     assert "nothing fits; nearest is " in said
     assert "MB where 0.01 are allowed; nothing was written" in said
-    assert "train with --width 0.1" in said
+    assert "train with --width 0.05" in said
 
 
 def test_what_would_help_is_told():
     def candidate(mb, ms, precision="int8"):
         return Candidate("litert", precision, 2, 0.9, 0.8, 1.0, 0.0, mb, ms, False)
 
-    error = _refusal([candidate(3.0, 5.0), candidate(4.0, 2.0)], Limits(mb=2.9, ms=4.0))
+    order = SimpleNamespace(
+        original=SimpleNamespace(
+            checkpoint=SimpleNamespace(model=build_spec("mobilenet_v2", width_mult=0.5))
+        ),
+        calibration=[],
+    )
+    each = [candidate(3.0, 5.0), candidate(4.0, 2.0)]
+    error = _refusal(each, Limits(mb=2.9, ms=4.0), order)
     assert error.given == (
         "nothing fits; nearest is litert in int8 on 2 threads: 5.00 ms where 4 are allowed, "
         "3.00 MB where 2.9 are allowed; nothing was written"
     )
-    assert error.remedy == (
-        "train with --width 0.85, or with --resolution lower by a factor of 0.85"
-    )
-    error = _refusal([candidate(3.0, 2.0, "float16")], Limits(mb=1.0))
+    assert error.remedy == ("train with --width 0.4, or with --resolution 192")
+    error = _refusal([candidate(3.0, 2.0, "float16")], Limits(mb=1.0), order)
     assert "3.00 MB where 1 are allowed" in error.given
     assert error.remedy == (
-        "train with --width 0.55, or a larger --max-drop: no file of 8 bits is among these"
+        "train with --width 0.25, or --calibrate PHOTOS: no file of 8 bits is among these"
     )
+    order.calibration = ["photo.jpg"]
+    error = _refusal([candidate(3.0, 2.0, "float16")], Limits(mb=1.0), order)
+    assert "or a larger --max-drop: no file of 8 bits" in error.remedy
 
 
 def test_options_that_say_nothing_together_are_refused(command, capsys):
@@ -93,3 +106,10 @@ def test_options_that_say_nothing_together_are_refused(command, capsys):
     assert "--max-mb is for --fastest" in capsys.readouterr().err
     assert main([*command[:-4], "--out", "model.onnx"]) == 2
     assert "model.onnx is the name of one file" in capsys.readouterr().err
+
+
+def test_a_folder_may_have_a_dot_in_its_name(tmp_path):
+    assert _folder(tmp_path / "run-0.5" / "best.safetensors", None).name == "run-0.5"
+    assert _folder("best.safetensors", "out-0.25").name == "out-0.25"
+    (tmp_path / "odd.onnx").mkdir()
+    assert _folder("best.safetensors", tmp_path / "odd.onnx").name == "odd.onnx"

@@ -17,7 +17,7 @@ from mobilens.errors import (
     UsageError,
     VerificationError,
 )
-from mobilens.runtime import engines
+from mobilens.runtime import engines, predictor
 from mobilens.runtime.bundle import read_manifest, write_manifest
 from mobilens.runtime.predictor import BundlePredictor, load_predictor
 from mobilens.runtime.verify import verify_bundle
@@ -104,3 +104,20 @@ def test_nothing_of_it_needs_torch_or_onnx(toy: Path) -> None:
         [sys.executable, "-c", code, toy], capture_output=True, text=True, check=True
     )
     assert done.stdout == "True\n"
+
+
+def test_a_file_of_a_larger_machine_opens_with_the_cores_there_are(toy, tmp_path, monkeypatch):
+    path = tmp_path / "model.onnx"
+    manifest = replace(read_manifest(toy), threads=64)
+    path.write_bytes(write_manifest(toy.read_bytes(), manifest))
+    opened = []
+    engine = predictor.engine_type("onnxruntime")
+
+    def watched(name):
+        return lambda path, threads: opened.append((name, threads)) or engine(path, threads)
+
+    monkeypatch.setattr(predictor, "engine_type", watched)
+    monkeypatch.setattr(predictor, "usable_cores", lambda: 3)
+    predictor.BundlePredictor(path)
+    predictor.BundlePredictor(path, threads=5)
+    assert opened == [("onnxruntime", 3), ("onnxruntime", 5)]

@@ -48,11 +48,17 @@ def test_calibration_takes_each_class_in_turn_whatever_the_order():
     files = [(Path(f"{label}/{n}.jpg"), label) for label in "abc" for n in range(10)]
     files += [(Path("rare/only.jpg"), "rare")]
     chosen = calibration.choose(files, 7)
-    assert [path.parent.name for path in chosen] == ["a", "b", "c", "rare", "a", "b", "c"]
+    assert [path.parent.name for path in chosen] == ["c", "b", "rare", "a", "c", "b", "a"]
     assert calibration.choose(reversed(files), 7) == chosen
     moved = [(Path("elsewhere") / path, label) for path, label in files]
     assert [path.name for path in calibration.choose(moved, 7)] == [path.name for path in chosen]
     assert len(calibration.choose(files, 100)) == 31
+
+
+def test_the_first_few_are_of_classes_from_the_whole_alphabet():
+    files = [(Path(f"{index}.jpg"), f"{index:04}") for index in range(500)]
+    first = [int(path.stem) for path in calibration.choose(files, 64)]
+    assert np.histogram(first, bins=5, range=(0, 500))[0].min() >= 5
 
 
 def test_calibration_leaves_out_what_cannot_be_read(tmp_path, write_photos):

@@ -104,6 +104,7 @@ def test_every_part_is_on_one_side_of_the_line():
         "graph",
         "nn",
         "report",
+        "standings",
         "tasks",
         "training",
         "__main__",

@@ -119,3 +119,35 @@ def test_a_golden_input_is_no_larger_than_it_says() -> None:
 def test_a_golden_input_that_is_not_its_pixels_is_refused(image: str, message: str) -> None:
     with pytest.raises(BundleError, match=message):
         GoldenSample(image, {}).pixels((8, 8))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("threads", 3000, "threads is 3000"),
+        ("outputs", ["\x1b[2Jprobabilities"], r"a name is '\\x1b\[2Jprobabilities'"),
+        ("tools", {"numpy": "2\r"}, "a tool's name is"),
+        ("golden", [{"image": "", "outputs": {}}] * 5000, "5000 golden inputs have"),
+    ],
+)
+def test_what_would_harm_who_reads_it_is_refused(toy, field, value, words):
+    told = read_manifest(toy).to_json() | {field: value}
+    told["input"]["size"] = told["task"]["preprocessing"]["size"] = [224, 224]
+    with pytest.raises(BundleError, match=words):
+        Manifest.from_json(told)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"file": {"top1": 7.3}}, "top1 is 7.3"),
+        ({"file": {"\x1b[2J": 0.5}}, "a figure's name is"),
+        ({"dataset": {"name": "x", "fingerprint": "f", "num_images": -5}}, "num_images is -5"),
+    ],
+)
+def test_figures_that_cannot_be_are_refused(toy, change, words):
+    held = {"checkpoint": {"top1": 0.5}, "file": {"top1": 0.5}}
+    held["dataset"] = {"name": "x", "fingerprint": "f", "num_images": 5}
+    Manifest.from_json(read_manifest(toy).to_json() | {"accuracy": held})
+    with pytest.raises(BundleError, match=words):
+        Manifest.from_json(read_manifest(toy).to_json() | {"accuracy": held | change})

@@ -116,13 +116,18 @@ def test_the_command_line_trains_and_says_what_it_brought(tmp_path, write_photos
     saved = tmp_path / "best.safetensors"
     checkpoint_of("mobilenet_v3_small").save(saved)
     command = ["quantize", str(saved), "--data", str(folder), "--epochs", "1"]
+    command += ["--max-drop", "100"]
     assert main(command) == 2
     assert "quantize without --qat has nothing to do" in capsys.readouterr().err
     assert main([*command, "--qat"]) == 0
     said = capsys.readouterr().out
     path = tmp_path / "best.int8.safetensors"
     assert said.startswith(f"{path}: trained with integers on ")
-    assert "before" in said
+    assert "top-1 in float: " in said
+    quantisation = Checkpoint.load(path).provenance["quantisation"]
+    assert set(quantisation) == {"epochs", "images", "before", "after"}
+    assert main([*command, "--qat", "--out", str(saved)]) == 2
+    assert f"{saved} would be replaced" in capsys.readouterr().err
     assert Checkpoint.load(path).task == Checkpoint.load(saved).task
     assert main([*command, "--qat", "--out", str(tmp_path / "other.onnx")]) == 2
     assert "is no name of a checkpoint" in capsys.readouterr().err

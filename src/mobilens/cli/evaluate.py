@@ -20,7 +20,7 @@ GRID_PICTURES = 24
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("model", metavar="MODEL", help="model file (.onnx) or checkpoint")
+    parser.add_argument("model", metavar="MODEL", help="model file or checkpoint")
     parser.add_argument(
         "data", nargs="+", metavar="DATA", help="folder of class folders, CSV file, or patterns"
     )

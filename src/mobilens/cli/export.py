@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mobilens.cli.arguments import named_path, points, positive_float, positive_int
 from mobilens.cli.terminal import print_json, table
-from mobilens.errors import ExportError, MobilensError, UsageError
+from mobilens.errors import MobilensError, UsageError
 from mobilens.observer import TerminalObserver
 from mobilens.spec import codec
 
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=named_path,
         metavar="FILE",
         help="model file; for all and for --fastest a folder (default: model.onnx, .xml, .tflite, "
-        ".pte, .mlpackage, .ncnn beside it)",
+        ".pte, .mlpackage, .ncnn beside it; with fewer bits model.int8.onnx and so on)",
     )
     proof = parser.add_mutually_exclusive_group()
     proof.add_argument(
@@ -64,7 +64,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="precision",
         action="store_const",
         const="int8",
-        default="float32",
         help="compute in 8 bits: smaller and faster",
     )
     bits.add_argument(
@@ -106,6 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-ms", type=positive_float, metavar="MS", help="longest median time of one answer"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(precision="float32")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -207,7 +207,7 @@ def _run_all(args: argparse.Namespace) -> int:
     failures = []
     for target, given in export_all(args.checkpoint, args.out, **_options(args)):
         if isinstance(given, MobilensError):
-            failures.append(isinstance(given, ExportError))
+            failures.append(not isinstance(given, UsageError))
             rows[target] = {"error": str(given)}
             if not args.json:
                 print(f"{target}: {given}", file=sys.stderr)
@@ -285,9 +285,15 @@ def _reduction_text(exported: Exported, reduction: Reduction) -> str:
         f"{exported.checkpoint.scores.main.percent()}",
         f"{SHORT[exported.manifest.precision]} drop: {drop.percent()} points, "
         f"{100 * reduction.allowed:g} allowed; {reduction.rung}",
+        f"{exported.agreeing:,} of {exported.file.num_images:,} answers are the checkpoint's",
         f"{speed.ms:.2f} ms on {'one thread' if speed.threads == 1 else f'{speed.threads} threads'}"
         f", {speed.float_ms / speed.ms:.2f}x as fast as in float ({speed.float_ms:.2f} ms)",
     ]
+    if tuned := exported.manifest.provenance.get("quantisation"):
+        lines.append(
+            "the checkpoint was trained with integers; before that it reached "
+            f"{100 * tuned['before']:.1f} %"
+        )
     if reduction.integers and reduction.integers.float_layers:
         lines.append(f"in float: {', '.join(reduction.integers.float_layers)}")
     if speed.slower:

@@ -39,7 +39,7 @@ least one image was answered.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.epilog = EPILOG
-    parser.add_argument("file", metavar="FILE", help="model file (.onnx) or checkpoint")
+    parser.add_argument("file", metavar="FILE", help="model file or checkpoint")
     parser.add_argument(
         "images", nargs="+", metavar="IMAGES", help="files, folders, patterns, or - for a list"
     )
@@ -53,7 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch-size", type=positive_int, default=8, metavar="N", help="images answered at once"
     )
     parser.add_argument(
-        "--threads", type=positive_int, metavar="N", help="threads to use (default: every core)"
+        "--threads",
+        type=positive_int,
+        metavar="N",
+        help="threads to use (default: what the file was made for, or every core)",
     )
     add_foreign(parser)
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mobilens.cli.arguments import named_path, positive_int
+from mobilens.cli.arguments import named_path, points, positive_int
 from mobilens.cli.terminal import print_json
 from mobilens.errors import UsageError
 from mobilens.observer import TerminalObserver
@@ -30,7 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="photos to train with and to measure on (default: what it was trained with)",
     )
     parser.add_argument(
-        "--epochs", type=positive_int, default=3, metavar="N", help="epochs (default: 3)"
+        "--epochs", type=positive_int, default=3, metavar="N", help="times each photo is seen"
+    )
+    parser.add_argument(
+        "--max-drop",
+        type=points,
+        default=1.0,
+        metavar="POINTS",
+        help="largest loss of top-1 in float that this may cost",
     )
     parser.add_argument(
         "--out",
@@ -57,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         args.out,
         data=args.data,
         epochs=args.epochs,
+        max_drop=args.max_drop,
         observer=TerminalObserver(),
     )
     if args.json:
@@ -68,7 +76,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _json(done: Quantized) -> dict[str, object]:
     found = done.comparison
-    figures = {"float": found.in_float, "before": found.before, "after": found.after}
+    figures = {
+        "float": found.in_float,
+        "float_after": found.now_in_float,
+        "before": found.before,
+        "after": found.after,
+    }
     return {
         "file": str(done.path),
         "images": done.images,
@@ -80,8 +93,10 @@ def _text(done: Quantized) -> str:
     found = done.comparison
     return (
         f"{done.path}: trained with integers on {done.images:,} photos\n"
-        f"top-1 in float {found.in_float.scores.main.percent()} %; in 8 bits, simulated, without "
-        f"any other rung: {found.before.scores.main.percent()} % before, "
+        f"top-1 in float: {found.in_float.scores.main.percent()} % before, "
+        f"{found.now_in_float.scores.main.percent()} % now\n"
+        "top-1 in 8 bits, simulated, without any other rung: "
+        f"{found.before.scores.main.percent()} % before, "
         f"{found.after.scores.main.percent()} % now\n"
         f"next: mobilens export {done.path} --to all --int8"
     )

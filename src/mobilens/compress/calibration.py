@@ -23,8 +23,9 @@ IMAGES = 2_000
 def choose(files: Iterable[tuple[Path, str]], count: int = IMAGES) -> list[Path]:
     """Choose images, one of each class in turn.
 
-    Within a class they are ranked by a hash of their name, so that the choice depends neither on
-    the order of the files nor on where they lie.
+    Classes, and images within a class, are ranked by a hash of their name, so that the choice
+    depends neither on the order of the files nor on where they lie, and the first few are spread
+    over classes that are named alike.
 
     Args:
         files: Each with its class.
@@ -32,10 +33,14 @@ def choose(files: Iterable[tuple[Path, str]], count: int = IMAGES) -> list[Path]
     """
     classes: defaultdict[str, list[tuple[str, Path]]] = defaultdict(list)
     for path, label in files:
-        classes[label].append((hashlib.sha256(path.name.encode()).hexdigest(), path))
-    ranked = [[path for _, path in sorted(classes[label])] for label in sorted(classes)]
+        classes[label].append((_rank(path.name), path))
+    ranked = [[path for _, path in sorted(classes[label])] for label in sorted(classes, key=_rank)]
     turns = chain.from_iterable(zip_longest(*ranked))
     return [path for path in turns if path is not None][:count]
+
+
+def _rank(name: str) -> str:
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def load(paths: Sequence[Path], preprocessing: Preprocessing) -> Pixels:

@@ -11,7 +11,8 @@ from mobilens.compress.quantiser import Quantised, Quantiser, Recipe
 from mobilens.compress.ranges import METHODS
 from mobilens.compress.simulate import simulate, with_rounded_filters
 from mobilens.compress.tune import tune
-from mobilens.evaluation import Evaluation
+from mobilens.data.dataset import Dataset
+from mobilens.evaluation import Evaluation, drop, evaluate
 from mobilens.graph.ops import Graph
 from mobilens.graph.origin import carried_back, without_bias
 from mobilens.graph.rewrite import simplify
@@ -20,7 +21,10 @@ from mobilens.graph.trace import trace
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.observer import SILENT, Observer
 from mobilens.spec.task import TaskSpec
-from mobilens.vision.predictor import Pixels, RawOutputs
+from mobilens.tasks import build_trained
+from mobilens.tasks.predictor import TorchPredictor
+from mobilens.vision.intervals import Estimate
+from mobilens.vision.predictor import Pixels, Predictor, RawOutputs
 
 # What is learnt under the narrowest terms of all runtimes holds in each.
 PLACEMENT = Placement("every value", pairs=True)
@@ -50,12 +54,16 @@ class Comparison:
     Attributes:
         checkpoint: The new one.
         in_float: What the old one reached.
+        now_in_float: What the new one reaches.
+        drop: What the new one lost in float against the old one, as a share of the images.
         before: What its integers reached, as torch computes them.
         after: What those of the new one reached.
     """
 
     checkpoint: Checkpoint
     in_float: Evaluation
+    now_in_float: Evaluation
+    drop: Estimate
     before: Evaluation
     after: Evaluation
 
@@ -120,6 +128,38 @@ def train_with_integers(
         SimulatedPredictor(checkpoint.task, found),
         SimulatedPredictor(checkpoint.task, Quantised(tuned, integers, ())),
     )
+
+
+def compare(
+    checkpoint: Checkpoint, trained: Trained, dataset: Dataset, observer: Observer = SILENT
+) -> Comparison:
+    """Measure the old net and the new one, each in float and in integers.
+
+    Args:
+        checkpoint: The old one.
+        trained: What became of it.
+        dataset: What they are measured on.
+        observer: Is told of progress.
+    """
+    new, task = trained.checkpoint, checkpoint.task
+    predictors: dict[str, Predictor] = {
+        "measuring in float": TorchPredictor(build_trained(checkpoint), task),
+        "measuring in float, after": TorchPredictor(build_trained(new), task),
+        "measuring 8 bits": trained.before,
+        "measuring 8 bits, after": trained.after,
+    }
+    old, now, before, after = (
+        evaluate(predictor, dataset, observer=observer, label=label)
+        for label, predictor in predictors.items()
+    )
+    # Whoever makes files of it learns what it was before.
+    quantisation = new.provenance["quantisation"] | {
+        "before": old.scores.main.value,
+        "after": now.scores.main.value,
+    }
+    provenance = {**new.provenance, "quantisation": quantisation}
+    named = replace(new, provenance=provenance)
+    return Comparison(named, old, now, drop(old, now), before, after)
 
 
 @torch.no_grad()

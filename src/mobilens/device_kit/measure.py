@@ -12,7 +12,7 @@ import numpy as np
 
 from mobilens.atomic import written
 from mobilens.device_kit.contents import LIST, MODELS, PHOTOS, RESULT, Kit, KitFile
-from mobilens.errors import DataError, MissingExtraError, MobilensError, SpecError
+from mobilens.errors import BundleError, DataError, MissingExtraError, MobilensError, SpecError
 from mobilens.observer import SILENT, Observer, TerminalObserver
 from mobilens.runtime.benchmark import benchmark
 from mobilens.runtime.engines import engine_type
@@ -87,8 +87,8 @@ def _missing(engine: str) -> str:
         if engine == "executorch":
             return "ExecuTorch's Python runtime needs torch, which a kit does not install"
         return error.given
-    except (ImportError, OSError) as error:  # made for another processor, say
-        return f"{engine} does not start here: {error}"
+    except BundleError as error:  # made for another processor, say
+        return error.given
     return ""
 
 

@@ -19,6 +19,7 @@ from mobilens.errors import DataError, ImageError, UsageError
 from mobilens.evaluation import dataset_name
 from mobilens.observer import SILENT, Observer
 from mobilens.runtime.bundle import Bundle, read_bundle
+from mobilens.runtime.engines import ELSEWHERE
 from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.manifest import MeasuredOn
 from mobilens.spec import codec
@@ -84,6 +85,11 @@ def write_kit(
         raise UsageError(f"{folder} is there already", expected="a new folder, or an empty one")
     bundles = [read_bundle(file) for file in files]
     for bundle in bundles:
+        if (engine := FORMATS[bundle.format].engine) in ELSEWHERE:
+            raise UsageError(
+                f"{bundle.path} is not run by Python: {ELSEWHERE[engine]}",
+                expected="files for another runtime",
+            )
         bundle.check_seal()
     photos = _Photos({}, [("", "")] * len(bundles), None)
     if datasets:

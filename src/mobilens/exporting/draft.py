@@ -165,6 +165,7 @@ def _public(provenance: dict[str, Any]) -> dict[str, Any]:
         "recipe": settings.get("recipe"),
         "seed": settings.get("seed"),
         "data_fingerprint": provenance.get("data_fingerprint"),
+        "quantisation": provenance.get("quantisation"),
     }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mobilens.atomic import written_together
 from mobilens.cores import usable_cores
-from mobilens.errors import ExportError, MissingExtraError
+from mobilens.errors import ExportError, MobilensError
 from mobilens.exporting.draft import seal
 from mobilens.exporting.exported import Exported
 from mobilens.exporting.order import Order
@@ -63,6 +63,14 @@ class Candidate:
     ms: float
     fits: bool
 
+    def text(self) -> str:
+        """Say it in one line."""
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        return (
+            f"{self.target} in {self.precision} on {threads}: {self.ms:.2f} ms, {self.mb:.2f} MB, "
+            f"{100 * self.score:.1f} %"
+        )
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -103,7 +111,7 @@ def export_fastest(order: Order, folder: Path, limits: Limits) -> Race:
 
     Args:
         order: The checkpoint, the data and the largest drop.
-        folder: Where ``model`` with the winner's suffix goes.
+        folder: Where ``fastest`` with the winner's suffix goes.
         limits: What it must keep to.
 
     Raises:
@@ -118,7 +126,7 @@ def export_fastest(order: Order, folder: Path, limits: Limits) -> Race:
             path = Path(scratch) / precision / f"model{FORMATS[target].suffix}"
             try:
                 files[target, precision] = order.carry_out(path, target, precision)
-            except (MissingExtraError, ExportError) as error:
+            except MobilensError as error:
                 left_out.append(LeftOut(target, precision, error.given))
                 observer.say(f"{target} in {precision}: left out: {error.given}")
         if not files:
@@ -126,7 +134,9 @@ def export_fastest(order: Order, folder: Path, limits: Limits) -> Race:
         candidates = _raced(files, limits, order)
         fitting = [one for one in candidates if one.fits]
         if not fitting:
-            raise _refusal(candidates, limits)
+            for one in candidates:
+                observer.say(f"  {one.text()}")
+            raise _refusal(candidates, limits, order)
         winner = fitting[0]
         exported = _kept(files[winner.target, winner.precision], winner, folder)
     return Race(exported, winner, tuple(candidates), tuple(left_out), limits)
@@ -196,7 +206,7 @@ def _kept(exported: Exported, winner: Candidate, folder: Path) -> Exported:
     """Copy the winner's file, which then opens with the threads that it won with."""
     kind = target_named(winner.target, winner.precision)
     suffix = FORMATS[winner.target].suffix
-    path = folder / f"model{suffix}"
+    path = folder / f"fastest{suffix}"
     manifest = replace(exported.manifest, threads=winner.threads)
     folder.mkdir(parents=True, exist_ok=True)
     with written_together(path, kind.companions) as temporary:
@@ -206,7 +216,7 @@ def _kept(exported: Exported, winner: Candidate, folder: Path) -> Exported:
     return replace(exported, path=path, manifest=manifest)
 
 
-def _refusal(candidates: Sequence[Candidate], limits: Limits) -> ExportError:
+def _refusal(candidates: Sequence[Candidate], limits: Limits, order: Order) -> ExportError:
     """Say which bound is nearest to being kept, and what would help."""
 
     def worst(one: Candidate) -> float:
@@ -219,12 +229,16 @@ def _refusal(candidates: Sequence[Candidate], limits: Limits) -> ExportError:
     if _excess(nearest.mb, limits.mb) > 1:
         given.append(f"{nearest.mb:.2f} MB where {limits.mb:g} are allowed")
     # Time and size go with the square of the width, roughly.
-    width = max(0.1, int(20 / worst(nearest) ** 0.5) / 20)
+    factor = 1 / worst(nearest) ** 0.5
+    model = order.original.checkpoint.model
+    width = max(0.05, int(20 * factor * model.width_mult) / 20)
     help_with.append(f"train with --width {width:g}")
     if _excess(nearest.ms, limits.ms) > 1:
-        help_with.append(f"or with --resolution lower by a factor of {width:g}")
+        side = max(32, int(factor * max(model.resolution)) // 16 * 16)
+        help_with.append(f"or with --resolution {side}")
     if not any(one.precision == "int8" for one in candidates):
-        help_with.append("or a larger --max-drop: no file of 8 bits is among these")
+        how = "a larger --max-drop" if order.calibration else "--calibrate PHOTOS"
+        help_with.append(f"or {how}: no file of 8 bits is among these")
     return ExportError(
         f"nothing fits; nearest is {nearest.target} in {nearest.precision} on "
         f"{nearest.threads} thread{'s' * (nearest.threads > 1)}: {', '.join(given)}; "

@@ -89,7 +89,7 @@ def export_int8(
         )
         rungs = []
         for rung in climb(quantiser, _measuring(bench, quantiser), bounds.max_drop):
-            original.observer.say(_row(rung))
+            original.observer.say(f"{target}: {_row(rung)}")
             rungs.append(rung)
         last = rungs[-1]
         if last.measured.drop.value > bounds.max_drop:

@@ -10,6 +10,7 @@ import numpy as np
 import openvino
 from openvino._offline_transformations import apply_moc_transformations
 
+from mobilens.errors import PrecisionError
 from mobilens.exporting.onnx import build_onnx
 from mobilens.graph.ops import Border, Conv, Graph, Normalise
 from mobilens.graph.quantised import LOWEST, Grid, Quantisation
@@ -27,7 +28,13 @@ def build(
     path: Path,
     quantisation: Quantisation | None = None,
 ) -> None:
-    """Write a graph as ``path`` and, beside it, a ``.bin`` with its weights."""
+    """Write a graph as ``path`` and, beside it, a ``.bin`` with its weights.
+
+    Raises:
+        PrecisionError: It shall compute in bfloat16, which is not measured on this processor.
+    """
+    if manifest.precision == "bfloat16":
+        _require_bfloat16()
     if quantisation is not None:
         graph, quantisation = _framed(graph, quantisation)
     model = openvino.Core().read_model(build_onnx(graph, quantisation, turn_last=True))
@@ -41,6 +48,17 @@ def build(
     half = manifest.precision in ("float16", "bfloat16")
     openvino.save_model(model, path, compress_to_fp16=half)
     path.write_bytes(INDENTATION.sub(b"><", path.read_bytes()))
+
+
+def _require_bfloat16() -> None:
+    # OpenVINO would compute in float32 and say nothing, so that no loss could be seen.
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise PrecisionError(
+            "OpenVINO does not compute in bfloat16 on this processor, so what a file would lose "
+            "cannot be measured; nothing was written",
+            expected="a processor with AVX512_BF16 or AMX",
+            remedy="--fp16, or the same command on such a processor",
+        )
 
 
 def _framed(graph: Graph, quantisation: Quantisation) -> tuple[Graph, Quantisation]:

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Protocol, cast, get_args
 
 from mobilens.compress.placement import Placement
-from mobilens.errors import MissingExtraError, MobilensError, PrecisionError, UnknownNameError
+from mobilens.errors import (
+    ExportError,
+    MissingExtraError,
+    MobilensError,
+    PrecisionError,
+    UnknownNameError,
+)
 from mobilens.graph.ops import Graph
 from mobilens.graph.quantised import Quantisation
 from mobilens.quiet import quiet
@@ -166,6 +172,17 @@ def _not_offered(name: str, precision: Precision) -> MobilensError:
 
 
 def build_of(target: Target) -> Build:
-    """Load what writes a target's files."""
-    with quiet():
-        return cast(Build, importlib.import_module(target.module).build)
+    """Load what writes a target's files.
+
+    Raises:
+        ExportError: It is installed and does not start here.
+    """
+    try:
+        with quiet():
+            return cast(Build, importlib.import_module(target.module).build)
+    except (ImportError, OSError) as error:  # made for another Python, processor or torch
+        packages = ", ".join(f"{name} {version}" for name, version in target.tools().items())
+        raise ExportError(
+            f"what writes these files does not start here ({packages}): {error}",
+            remedy=f"pip install --force-reinstall 'mobilens[{target.extra}]'",
+        ) from error

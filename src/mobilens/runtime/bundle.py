@@ -8,11 +8,17 @@ from pathlib import Path
 
 from mobilens.errors import BundleError, VerificationError
 from mobilens.runtime import seal
-from mobilens.runtime.formats import FORMATS, Contents, format_named, format_of, main_file
+from mobilens.runtime.formats import (
+    FORMATS,
+    MAX_FILE_BYTES,
+    Contents,
+    format_named,
+    format_of,
+    main_file,
+)
 from mobilens.runtime.manifest import Manifest
 
 # Protobuf and flatbuffers, and so every format here, end at this size.
-MAX_FILE_BYTES = 2**31
 EXPECTED = "a model file that mobilens export wrote"
 COPY_AGAIN = "copy the file again from where it came, or export it again"
 

@@ -24,10 +24,20 @@ from mobilens.vision.predictor import Pixels
 
 FORMAT = 1
 MAX_TEXT_BYTES = 32 * 1024 * 1024
+MAX_THREADS = 1024
+# 200 MB of pixels: more than any proof needs, and less than a small machine has.
+MAX_GOLDEN_PIXELS = 2**26
 
 
 # What a file stores its filters in, and computes in as far as its runtime can.
 Precision: TypeAlias = Literal["float32", "float16", "bfloat16", "int8"]
+
+
+def _require_plain(what: str, *texts: str) -> None:
+    """Refuse what would change a terminal that shows it."""
+    for text in texts:
+        if not codec.is_plain(text):
+            raise SpecError(f"{what} is {text!a}, which holds control characters")
 
 
 @dataclass(frozen=True)
@@ -81,8 +91,9 @@ class MeasuredOn:
     num_images: int
 
     def __post_init__(self) -> None:
-        if not codec.is_plain(self.name):
-            raise SpecError(f"the data set's name {self.name!r} holds control characters")
+        _require_plain("the data set's name", self.name, self.fingerprint)
+        if self.num_images < 1:
+            raise SpecError(f"num_images is {self.num_images}", expected="1 or more")
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,13 @@ class Accuracy:
     checkpoint: dict[str, float]
     file: dict[str, float]
     dataset: MeasuredOn
+
+    def __post_init__(self) -> None:
+        for figures in (self.checkpoint, self.file):
+            _require_plain("a figure's name", *figures)
+            for name, value in figures.items():
+                if not 0 <= value <= 1:
+                    raise SpecError(f"{name} is {value}", expected="0 to 1")
 
 
 @dataclass(frozen=True)
@@ -119,6 +137,12 @@ class Speed:
     cpu: str
 
     def __post_init__(self) -> None:
+        _require_plain("the processor's name", self.cpu)
+        if not (0 < self.ms < math.inf and 0 < self.float_ms < math.inf and self.threads > 0):
+            raise SpecError(
+                f"{self.ms} ms, {self.float_ms} ms in float, {self.threads} threads",
+                expected="above 0 all three",
+            )
         if self.slower != self.takes_longer(self.ms, self.float_ms):
             raise SpecError(
                 f"slower is {self.slower} for {self.ms} ms and {self.float_ms} ms in float",
@@ -149,6 +173,9 @@ class Integers:
     layers: int
     float_layers: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        _require_plain("a layer's name", *self.float_layers)
+
 
 @dataclass(frozen=True)
 class Reduction:
@@ -170,6 +197,14 @@ class Reduction:
     speed: Speed
     integers: Integers | None = None
 
+    def __post_init__(self) -> None:
+        _require_plain("the rung", self.rung)
+        if not -1 <= self.drop <= self.allowed <= 1:
+            raise SpecError(
+                f"drop is {self.drop}, allowed {self.allowed}",
+                expected="-1 to 1, and no more than is allowed",
+            )
+
 
 @dataclass(frozen=True)
 class Licence:
@@ -182,6 +217,9 @@ class Licence:
 
     data: str = "not stated"
     weights: str = "not stated"
+
+    def __post_init__(self) -> None:
+        _require_plain("a licence", self.data, self.weights)
 
 
 @dataclass(frozen=True)
@@ -297,14 +335,20 @@ class Manifest:
                 f"{self.task.preprocessing.size}",
                 expected="one size",
             )
-        if self.threads is not None and self.threads < 1:
-            raise SpecError(f"threads is {self.threads}", expected="1 or more")
+        if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
+            raise SpecError(f"threads is {self.threads}", expected=f"1 to {MAX_THREADS}")
+        if len(self.golden) * math.prod(self.input.size) > MAX_GOLDEN_PIXELS:
+            raise SpecError(
+                f"{len(self.golden)} golden inputs have {math.prod(self.input.size):,} pixels each",
+                expected=f"at most {MAX_GOLDEN_PIXELS:,} in all",
+            )
         if not self.outputs:
             raise SpecError("the graph gives no output", expected="one or more")
         if not (math.isfinite(self.tolerance) and self.tolerance > 0):
             raise SpecError(f"tolerance is {self.tolerance}", expected="above 0")
-        if not codec.is_plain(self.unproven or ""):
-            raise SpecError(f"unproven is {self.unproven!r}, which holds control characters")
+        _require_plain("unproven", self.unproven or "")
+        _require_plain("a name", self.input.name, *self.outputs, self.mobilens)
+        _require_plain("a tool's name", *self.tools, *self.tools.values())
 
     def model_spec(self) -> ModelSpec:
         """Give the architecture.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mobilens.cores import usable_cores
 from mobilens.errors import BundleError, UsageError
 from mobilens.runtime.bundle import read_bundle
 from mobilens.runtime.engines import engine_type
@@ -49,7 +50,9 @@ class BundlePredictor:
         self.manifest, kind = _checked_manifest(self.path)
         self.task = self.manifest.task
         self.data_fingerprint: str | None = self.manifest.provenance.get("data_fingerprint")
-        threads = threads or self.manifest.threads
+        if threads is None and self.manifest.threads:
+            # It may have been made on a larger machine.
+            threads = min(self.manifest.threads, usable_cores())
         self.engine = engine_type(engine or FORMATS[kind].engine)(self.path, threads)
         if self.engine.outputs != self.manifest.outputs:
             raise BundleError(

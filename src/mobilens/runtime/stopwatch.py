@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -86,7 +86,7 @@ class Stopwatch:
         one = self._configuration
         return MobilensError(
             f"{one.path}, {one.engine}, threads {one.threads}, batch {one.batch}: {reason}",
-            remedy="a smaller batch, if memory ran out",
+            remedy="" if said else "a smaller batch, if memory ran out",
         )
 
     def __enter__(self) -> Stopwatch:
@@ -103,7 +103,9 @@ class Stopwatch:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._said):
             assert stream is not None
-            stream.close()
+            # What it was not told before its end is told again on closing.
+            with suppress(BrokenPipeError):
+                stream.close()
 
 
 def medians(

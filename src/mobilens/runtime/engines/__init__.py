@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilens.errors import MissingExtraError, UnknownNameError, UsageError
+from mobilens.errors import BundleError, MissingExtraError, UnknownNameError, UsageError
 from mobilens.quiet import quiet
 from mobilens.vision.predictor import Pixels, RawOutputs
 
@@ -176,3 +176,5 @@ def _class(name: str, places: Mapping[str, str]) -> Any:
             f"the engine {name!r} needs {missing}, which is not installed",
             remedy=f"pip install 'mobilens[{package}]'" if package else f"pip install {missing}",
         ) from None
+    except (ImportError, OSError) as error:  # made for another Python or processor
+        raise BundleError(f"the engine {name!r} does not start here: {error}") from error

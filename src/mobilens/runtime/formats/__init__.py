@@ -6,12 +6,15 @@ Nothing of a runtime is needed to read a manifest: each file looks into the byte
 from __future__ import annotations
 
 import importlib
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, cast
 
-from mobilens.errors import UnknownNameError
+from mobilens.errors import BundleError, UnknownNameError
+
+MAX_FILE_BYTES = 2**31
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,25 @@ def format_named(name: str) -> ModelFormat:
     if name not in FORMATS:
         raise UnknownNameError.among("format", name, FORMATS)
     return cast(ModelFormat, importlib.import_module(FORMATS[name].module))
+
+
+def read_part(path: Path) -> bytes:
+    """Read a file that belongs to a model file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: It is not there, or cannot be read.
+        BundleError: It is no plain file, or too large.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size >= MAX_FILE_BYTES:
+        raise BundleError(
+            f"{path} is not what belongs to a model file",
+            expected=f"a file of less than {MAX_FILE_BYTES:,} bytes",
+        )
+    return path.read_bytes()
 
 
 def main_file(path: Path) -> Path:

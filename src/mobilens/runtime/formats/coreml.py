@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from mobilens.errors import BundleError
-from mobilens.runtime.formats import FORMATS, Contents
+from mobilens.runtime.formats import FORMATS, Contents, read_part
 from mobilens.runtime.protobuf import BYTES, Field, bytes_field, encode_bytes, fields_between
 
 MAIN = FORMATS["coreml"].main
@@ -148,6 +148,6 @@ def _others(path: Path) -> dict[str, bytes]:
     if len(names) > MAX_FILES:
         raise BundleError(f"{len(names)} files are in the folder", expected=f"at most {MAX_FILES}")
     try:
-        return {name: (path / name).read_bytes() for name in names if name != MAIN}
+        return {name: read_part(path / name) for name in names if name != MAIN}
     except OSError as error:
         raise BundleError(f"{error.filename} cannot be read: {error.strerror}") from None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mobilens.errors import BundleError
-from mobilens.runtime.formats import FORMATS, Contents
+from mobilens.runtime.formats import FORMATS, Contents, read_part
 
 LAYERS_SUFFIX, NUMBERS_SUFFIX = FORMATS["ncnn"].companions
 MAGIC = b"7767517"
@@ -103,7 +103,7 @@ def read_layers(text: bytes) -> list[Layer]:
         text: Every byte of the file that lists them.
     """
     found = []
-    for line in text.decode("utf-8", "replace").splitlines()[2:]:
+    for line in filter(str.strip, text.decode("utf-8", "replace").splitlines()[2:]):
         kind, _, *rest = line.split()
         first, last = int(rest[0]), int(rest[0]) + int(rest[1])
         names = tuple(rest[2 : 2 + last])
@@ -145,7 +145,7 @@ def _manifest(data: bytes) -> tuple[bytes, bool]:
 
 def _beside(path: Path, count: str = "three") -> bytes:
     try:
-        return path.read_bytes()
+        return read_part(path)
     except OSError:
         raise BundleError(
             f"{path.name} is not beside it", expected=f"{count} files in one folder"

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from mobilens.errors import BundleError
-from mobilens.runtime.formats import Contents
+from mobilens.runtime.formats import Contents, read_part
 
 WEIGHTS_SUFFIX = ".bin"
 # As OpenVINO writes rt_info: ``model.get_rt_info(["mobilens", "manifest"])`` reads it. Base64 needs
@@ -29,7 +29,7 @@ def take_apart(data: bytes, path: Path) -> Contents:
         raise BundleError("its text is not a net's", expected="an OpenVINO file")
     weights = path.with_suffix(WEIGHTS_SUFFIX)
     try:
-        held = weights.read_bytes()
+        held = read_part(weights)
     except OSError:
         raise BundleError(
             f"its weights, {weights.name}, are not beside it", expected="both files in one folder"
