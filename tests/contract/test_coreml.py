@@ -314,6 +314,12 @@ def test_running_it_is_refused_in_one_sentence(package, verb, write_photos, tmp_
     assert "--to onnx" in said
 
 
+def test_a_kit_does_not_take_it(package, tmp_path, capsys):
+    assert main(["benchmark", str(package), "--device-kit", str(tmp_path / "kit")]) == 2
+    assert f"{package} is not run by Python: Core ML is a part of" in capsys.readouterr().err
+    assert not (tmp_path / "kit").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

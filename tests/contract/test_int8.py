@@ -152,7 +152,9 @@ def test_the_file_says_what_it_lost_and_how_fast_it_is(exported):
     assert type(manifest).from_text(manifest.to_text()) == manifest
 
 
-def test_it_proves_itself_by_its_own_answers(exported):
+def test_it_proves_itself_by_its_own_answers(exported, capsys):
+    assert main(["verify", str(exported)]) == 0
+    assert "points by fewer bits, " in capsys.readouterr().out
     report = verify_bundle(exported)
     assert report.largest_difference == 0
     assert report.tolerance == workbench.TOLERANCES["int8"]

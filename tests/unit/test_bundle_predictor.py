@@ -60,6 +60,16 @@ def test_an_engine_that_is_unknown_or_missing_is_named(
         load_predictor(toy, threads=0)
 
 
+def test_an_engine_that_does_not_start_is_named(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_engine.py").write_text("raise OSError('libbroken.so: wrong ELF class')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(engines.ENGINES, "broken", "broken_engine:Engine")
+    with pytest.raises(BundleError, match=r"'broken' does not start here: libbroken.so: wrong"):
+        BundlePredictor(toy, engine="broken")
+
+
 def test_a_graph_that_the_engine_cannot_load_is_named(toy: Path) -> None:
     sealed, model = read_manifest(toy), onnx.load(toy)
     model.graph.node[2].op_type = "Konv"

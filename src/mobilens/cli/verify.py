@@ -9,7 +9,7 @@ from mobilens.cli.terminal import print_json
 from mobilens.errors import BundleError
 
 if TYPE_CHECKING:
-    from mobilens.runtime.manifest import Accuracy
+    from mobilens.runtime.manifest import Accuracy, Reduction
     from mobilens.runtime.verify import VerificationReport
 
 
@@ -51,10 +51,23 @@ def _text(report: VerificationReport) -> str:
         )
     if report.accuracy is not None:
         lines.append(f"  {_claim(report.accuracy)}")
+    if report.reduction is not None:
+        lines.append(f"  {_cost(report.reduction)}")
     if report.unproven is not None:
         lines.append(f"  unproven: {report.unproven}")
     lines.append(f"  sha256 {report.sha256}, {report.size_bytes:,} bytes")
     return "\n".join(lines)
+
+
+def _cost(reduction: Reduction) -> str:
+    from mobilens.vision.intervals import Estimate
+
+    lost, speed = Estimate(reduction.drop, *reduction.drop_interval), reduction.speed
+    slower = "; slower than in float" if speed.slower else ""
+    return (
+        f"claims a loss of {lost.percent()} points by fewer bits, {speed.ms:.2f} ms beside "
+        f"{speed.float_ms:.2f} in float on {speed.cpu}{slower}"
+    )
 
 
 def _claim(accuracy: Accuracy) -> str:

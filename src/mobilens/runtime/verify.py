@@ -14,7 +14,7 @@ from mobilens.runtime.bundle import COPY_AGAIN, Bundle, read_bundle
 from mobilens.runtime.coreml_interface import check_interface
 from mobilens.runtime.engines import ELSEWHERE, engine_type
 from mobilens.runtime.formats import FORMATS, main_file
-from mobilens.runtime.manifest import Accuracy, Manifest
+from mobilens.runtime.manifest import Accuracy, Manifest, Reduction
 from mobilens.runtime.predictor import BundlePredictor
 from mobilens.spec import codec
 from mobilens.vision.predictor import RawOutputs
@@ -49,6 +49,7 @@ class VerificationReport:
         largest_difference: Absolute, from the golden answers; None when the engine did not answer.
         tolerance: Largest difference that the manifest allows.
         accuracy: What the manifest claims; it takes the data set to measure it again.
+        reduction: What it claims that fewer bits cost, likewise; None in float32.
         checks: Each part, in order.
         unproven: Why its answers were never compared with the checkpoint's; None where they were.
     """
@@ -63,6 +64,7 @@ class VerificationReport:
     accuracy: Accuracy | None
     checks: tuple[Check, ...]
     unproven: str | None = None
+    reduction: Reduction | None = None
 
     @property
     def ok(self) -> bool:
@@ -136,6 +138,7 @@ def check_bundle(path: str | Path, engine: str | None = None) -> VerificationRep
         accuracy=manifest.accuracy,
         checks=tuple(checks),
         unproven=manifest.unproven or ELSEWHERE.get(engine),
+        reduction=manifest.reduction,
     )
 
 

@@ -39,7 +39,7 @@ class OpenVinoEngine:
         Raises:
             BundleError: OpenVINO cannot load it, or its input is another one.
         """
-        precision = "bf16" if _in_bfloat16(path) else "f32"
+        precision = "bf16" if in_bfloat16(path) else "f32"
         self._core, self._options = openvino.Core(), _options(threads, precision)
         self._model = _read(self._core, path)
         inputs = self._model.inputs
@@ -75,7 +75,7 @@ class OpenVinoEngine:
         return request
 
 
-def _in_bfloat16(path: Path) -> bool:
+def in_bfloat16(path: Path) -> bool:
     """Whether a file asks for bfloat16; OpenVINO is told so when it compiles."""
     try:
         return read_manifest(path).precision == "bfloat16"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import openvino
 
+from mobilens.runtime.engines.openvino import in_bfloat16
 from mobilens.runtime.profilers import Operator
 from mobilens.vision.predictor import Pixels
 
@@ -24,7 +25,7 @@ def profile(path: Path, threads: int, pixels: Pixels, runs: int) -> list[Operato
     model.reshape(list(pixels.shape))
     options = {
         "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if in_bfloat16(path) else "f32",
         "PERFORMANCE_HINT": "LATENCY",
         "PERF_COUNT": True,
     }
