@@ -12,7 +12,7 @@ from PIL import Image
 from mobilens.api import benchmark, write_device_kit
 from mobilens.cli import main
 from mobilens.device_kit import measure, run
-from mobilens.errors import DataError, MissingExtraError, UsageError, VerificationError
+from mobilens.errors import BundleError, DataError, MissingExtraError, UsageError, VerificationError
 from mobilens.runtime.measurement import BenchmarkReport, read_report
 
 
@@ -82,9 +82,9 @@ def test_the_kit_holds_all_that_it_needs_and_five_lines_to_read(kit: Path) -> No
     pinned = (kit / "requirements.txt").read_text().split()
     assert [line.partition("==")[0] for line in pinned] == [
         "numpy",
-        "onnxruntime",
         "pillow",
         "tqdm",
+        "onnxruntime",
     ]
     assert not list(kit.rglob("__pycache__"))
     assert "torch" not in (kit / "kit.json").read_text()
@@ -133,6 +133,24 @@ def test_files_whose_engine_is_missing_are_named(
     with pytest.raises(DataError, match="nothing can be measured here: the engine 'onnxruntime'"):
         measure.measure_kit(kit)
     assert "torch" in measure._missing("executorch")
+
+
+def test_a_file_that_its_runtime_refuses_stops_no_other(
+    toy: Path, write_toy_bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = write_toy_bundle(tmp_path / "other.onnx", seed=1)
+    kit = write_device_kit(tmp_path / "kit", [toy, other], rounds=1)
+
+    def opened(name: str, engine: str) -> object:
+        if name == "other.onnx":
+            raise BundleError("onnxruntime cannot load other.onnx: an opset of tomorrow")
+        return engine
+
+    monkeypatch.setattr(measure, "BundlePredictor", opened)
+    report = measure.measure_kit(kit)
+    assert [one.path for one in report.measurements] == ["toy.onnx"]
+    (left,) = report.left_out
+    assert (left.what, "an opset of tomorrow" in left.reason) == ("other.onnx", True)
 
 
 def test_a_folder_that_is_no_kit_is_named(

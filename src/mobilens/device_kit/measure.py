@@ -12,7 +12,14 @@ import numpy as np
 
 from mobilens.atomic import written
 from mobilens.device_kit.contents import LIST, MODELS, PHOTOS, RESULT, Kit, KitFile
-from mobilens.errors import BundleError, DataError, MissingExtraError, MobilensError, SpecError
+from mobilens.errors import (
+    BundleError,
+    DataError,
+    MissingExtraError,
+    MobilensError,
+    SpecError,
+    VerificationError,
+)
 from mobilens.observer import SILENT, Observer, TerminalObserver
 from mobilens.runtime.benchmark import benchmark
 from mobilens.runtime.engines import engine_type
@@ -38,14 +45,14 @@ def measure_kit(folder: Path, observer: Observer = SILENT) -> BenchmarkReport:
         MobilensError: A measurement ended early.
     """
     kit = _read(folder / LIST)
-    left_out = [LeftOut(one.name, why) for one in kit.files if (why := _missing(one.engine))]
-    absent = {one.what for one in left_out}
-    files = [one for one in kit.files if one.name not in absent]
-    if not files:
-        reasons = "; ".join(dict.fromkeys(one.reason for one in left_out))
-        raise DataError(f"nothing can be measured here: {reasons}")
     # There files bear the short names of the kit.
     with contextlib.chdir(folder / MODELS):
+        left_out = [LeftOut(one.name, why) for one in kit.files if (why := _obstacle(one))]
+        absent = {one.what for one in left_out}
+        files = [one for one in kit.files if one.name not in absent]
+        if not files:
+            reasons = "; ".join(dict.fromkeys(one.reason for one in left_out))
+            raise DataError(f"nothing can be measured here: {reasons}")
         accuracy = _accuracy(files, folder / PHOTOS, observer) if kit.data else {}
         report = benchmark(
             [one.name for one in files],
@@ -88,6 +95,23 @@ def _missing(engine: str) -> str:
             return "ExecuTorch's Python runtime needs torch, which a kit does not install"
         return error.given
     except BundleError as error:  # made for another processor, say
+        return error.given
+    return ""
+
+
+def _obstacle(one: KitFile) -> str:
+    """Why a file cannot be measured here; empty where it can.
+
+    Raises:
+        VerificationError: It was changed on its way: nothing of such a kit is to be trusted.
+    """
+    if missing := _missing(one.engine):
+        return missing
+    try:
+        BundlePredictor(one.name, one.engine)
+    except VerificationError:
+        raise
+    except MobilensError as error:  # its runtime refuses it, an older one perhaps
         return error.given
     return ""
 

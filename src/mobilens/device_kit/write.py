@@ -27,9 +27,15 @@ from mobilens.spec.task import Preprocessing
 from mobilens.vision.image import load_prepared
 
 SOURCE = Path(__file__).resolve().parents[1]
-PLAIN = ("numpy", "onnxruntime", "pillow", "tqdm")
-# Packages of the engines that install without torch.
-ENGINES = {"openvino": ("openvino",), "litert": ("ai-edge-litert",), "ncnn": ("ncnn",)}
+PLAIN = ("numpy", "pillow", "tqdm")
+# Packages of the engines that install without torch. The first measures the machine's peak too.
+PEAK = "onnxruntime"
+ENGINES = {
+    PEAK: (PEAK,),
+    "openvino": ("openvino",),
+    "litert": ("ai-edge-litert",),
+    "ncnn": ("ncnn",),
+}
 # A file for a card, not for a server: at 224 pixels some 50 MB.
 MOST_PHOTOS = 500
 
@@ -107,7 +113,7 @@ def write_kit(
             batches=tuple(batches),
             rounds=rounds,
             packages=_pinned(PLAIN),
-            engines={name: _pinned(ENGINES[name]) for name in ENGINES if name in engines},
+            engines={name: _pinned(ENGINES[name]) for name in ENGINES if name in {PEAK, *engines}},
             data=photos.data,
         )
         _write(building, kit, photos)

@@ -7,6 +7,7 @@ own; prints one JSON object.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import statistics
 import sys
@@ -22,7 +23,9 @@ from mobilens.runtime.protobuf import encode_bytes, encode_number
 # millisecond or so, as an answer of a small net does.
 SIDE = 384
 LEAST_RUNS = 5
-PRECISIONS = ("float32", "int8")
+# NumPy multiplies integers without any of a processor's instructions for them.
+ONNXRUNTIME = importlib.util.find_spec("onnxruntime") is not None
+PRECISIONS = ("float32", "int8") if ONNXRUNTIME else ("float32",)
 # Variables that say how many threads NumPy's product may use, each read by another library.
 THREAD_VARIABLES = (
     *("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"),
@@ -55,7 +58,8 @@ def _float_ways(threads: int) -> Iterator[tuple[str, Product]]:
     left = np.random.default_rng(0).random((SIDE, SIDE), np.float32)
     out = np.empty_like(left)
     yield "numpy matmul", lambda: np.matmul(left, left, out=out)
-    yield "onnxruntime MatMul", _onnx_product("MatMul", left, left, threads)
+    if ONNXRUNTIME:
+        yield "onnxruntime MatMul", _onnx_product("MatMul", left, left, threads)
 
 
 def _integer_ways(threads: int) -> Iterator[tuple[str, Product]]:
