@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import onnx
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
@@ -133,6 +135,45 @@ def test_bytes_are_given_as_they_are_and_probabilities_stay(tmp_path):
     predictor = ForeignPredictor(path, "size=8/6,output=b")
     got = predictor.forward(pixels())["probabilities"]
     np.testing.assert_allclose(got, softmax(pixels().mean((1, 2))), atol=1e-4)
+
+
+def in_integers(path: Path, scale: float, zero_point: int) -> Path:
+    """A LiteRT file of int8 alone, which gives back the twelve values of the picture it reads."""
+    parameters = schema.QuantizationParametersT()
+    parameters.scale, parameters.zeroPoint = [scale], [zero_point]
+    tensors = []
+    for name, shape in (("x", [1, 2, 2, 3]), ("shape", [2]), ("y", [1, 12])):
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.buffer = name, shape, int(name == "shape")
+        tensor.type = schema.TensorType.INT32 if name == "shape" else schema.TensorType.INT8
+        tensor.quantization = None if name == "shape" else parameters
+        tensors.append(tensor)
+    operator, graph, code, model = (
+        *(schema.OperatorT(), schema.SubGraphT()),
+        *(schema.OperatorCodeT(), schema.ModelT()),
+    )
+    operator.inputs, operator.outputs = [0, 1], [2]
+    graph.tensors, graph.operators, graph.inputs, graph.outputs = tensors, [operator], [0], [2]
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RESHAPE
+    shape = schema.BufferT()
+    shape.data = np.frombuffer(np.array([1, 12], np.int32).tobytes(), np.uint8)
+    model.version, model.subgraphs, model.operatorCodes = 3, [graph], [code]
+    model.buffers = [schema.BufferT(), shape]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(bytes(builder.Output()))
+    return path
+
+
+def test_integers_that_stand_for_floats_are_taken_as_those(tmp_path):
+    path = in_integers(tmp_path / "m.tflite", 0.02, -3)
+    predictor = ForeignPredictor(path, SAID)
+    photos = np.random.default_rng(0).integers(0, 256, (3, 2, 2, 3), np.uint8)
+    exact = (photos / 255 - MEAN) / STD
+    exact = exact.clip(-125 * 0.02, 130 * 0.02).reshape(3, 12)
+    np.testing.assert_allclose(predictor._scores(photos), exact, atol=0.0101)
+    with pytest.raises(UsageError, match="does not say which"):
+        ForeignPredictor(path, "size=2")
 
 
 @pytest.mark.parametrize(

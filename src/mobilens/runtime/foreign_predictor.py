@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilens.errors import BundleError, UsageError
+from mobilens.runtime.engines import Port
 from mobilens.runtime.foreign import Foreign, is_foreign, open_foreign
 from mobilens.runtime.preparation import EXAMPLE, Preparation, read_preparation
 from mobilens.spec.task import TaskSpec
 from mobilens.vision.predictor import Pixels, RawOutputs
 
 REMEDY = f"--preprocess {EXAMPLE}"
+# Probabilities of 8 bits, of many classes, add up to one no better than that.
+ROUNDED = 0.1
 MAX_LABELS_BYTES = 16 * 1024 * 1024
 
 
@@ -69,8 +72,9 @@ class ForeignPredictor:
             BundleError: The graph does not run on them.
         """
         scores = self._scores(pixels)
-        if scores.min(initial=0) >= 0 and np.allclose(scores.sum(1), 1, atol=1e-2):
-            return {"probabilities": scores}
+        sums = scores.sum(1, keepdims=True)
+        if scores.min(initial=0) >= 0 and np.allclose(sums, 1, atol=ROUNDED):
+            return {"probabilities": scores / sums}
         # The scores of most exports are what a softmax would turn into probabilities.
         powers = np.exp(scores - scores.max(1, keepdims=True))
         return {"probabilities": powers / powers.sum(1, keepdims=True)}
@@ -95,13 +99,22 @@ class ForeignPredictor:
         if self._said.colour == "bgr":
             pixels = pixels[..., ::-1]
         values: NDArray[Any] = pixels
-        dtype = self._file.inputs[0].dtype
+        port = self._file.inputs[0]
         if self._said.mean is not None and self._said.std is not None:
             mean, std = (np.array(each, np.float32) for each in (self._said.mean, self._said.std))
             if self._said.colour == "bgr":
                 mean, std = mean[::-1], std[::-1]
-            values = ((pixels.astype(np.float32) / 255 - mean) / std).astype(dtype)
+            values = _of_type(port, (pixels.astype(np.float32) / 255 - mean) / std)
         return values.transpose(0, 3, 1, 2) if self._channels_first else values
+
+
+def _of_type(port: Port, values: NDArray[np.floating[Any]]) -> NDArray[Any]:
+    """Floats as an input takes them, which may be integers that stand for them."""
+    if port.scale:
+        bounds = np.iinfo(port.dtype)
+        steps = np.rint(values / np.float32(port.scale)) + port.zero_point
+        values = np.clip(steps, bounds.min, bounds.max)
+    return values.astype(port.dtype)
 
 
 def _image(file: Foreign, said: Preparation) -> tuple[bool, tuple[int, int]]:
@@ -112,7 +125,8 @@ def _image(file: Foreign, said: Preparation) -> tuple[bool, tuple[int, int]]:
         len(port.shape) == 4 and port.shape[axis] in (None, 3) and port.shape[other] != 3
         for axis, other in ((1, 3), (3, 1))
     )
-    if len(file.inputs) != 1 or not (first or last) or port.dtype.kind not in "fu":
+    readable = port.dtype.kind in "fu" or port.scale > 0
+    if len(file.inputs) != 1 or not (first or last) or not readable:
         raise BundleError(f"{file.path} reads {shown}", expected="one RGB image, float or uint8")
     _check_numbers(file, said)
     channels_first = first if said.layout is None else said.layout == "nchw"

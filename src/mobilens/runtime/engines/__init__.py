@@ -86,11 +86,15 @@ class Port(NamedTuple):
         name: Its name.
         dtype: Type of its values.
         shape: Its sizes, the batch's in front as a rule; None where any size will do.
+        scale: Where integers stand for floats, what one step of them is worth; else 0.
+        zero_point: The integer that stands for 0 there.
     """
 
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int | None, ...]
+    scale: float = 0.0
+    zero_point: int = 0
 
 
 class AnyGraph(Protocol):

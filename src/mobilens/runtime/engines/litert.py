@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -99,9 +99,10 @@ class LiteRtGraph:
         self._places = {given["name"]: given["index"] for given in outputs}
         self.outputs: tuple[str, ...] = tuple(self._places)
         self._shapes = {given["name"]: tuple(map(int, given["shape"])) for given in inputs}
+        self._steps = {given["name"]: _steps(given) for given in outputs}
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> RawOutputs:
-        """Compute every output.
+        """Compute every output; integers that stand for floats are given as those.
 
         Raises:
             BundleError: The graph does not run on these values.
@@ -118,7 +119,22 @@ class LiteRtGraph:
         except (RuntimeError, ValueError) as error:
             raise BundleError(f"LiteRT stopped: {' '.join(str(error).split())}") from None
         _invoke(self._interpreter)
-        return {name: self._interpreter.get_tensor(place) for name, place in self._places.items()}
+        return {
+            name: self._steps[name].floats(self._interpreter.get_tensor(place))
+            for name, place in self._places.items()
+        }
+
+
+class _Steps(NamedTuple):
+    """What integers of a tensor stand for; a scale of 0 where they stand for themselves."""
+
+    scale: float
+    zero_point: int
+
+    def floats(self, values: NDArray[Any]) -> NDArray[Any]:
+        if not self.scale:
+            return values
+        return (values.astype(np.float32) - self.zero_point) * np.float32(self.scale)
 
 
 def _interpreter(path: Path, threads: int | None) -> Interpreter:
@@ -143,4 +159,9 @@ def _port(given: Mapping[str, Any]) -> Port:
     # Where sizes are open, the signature has -1 and the shape a 1 until they are set.
     sizes = given["shape_signature"] if len(given["shape_signature"]) else given["shape"]
     shape = tuple(None if size < 0 else int(size) for size in sizes)
-    return Port(given["name"], np.dtype(given["dtype"]), shape)
+    return Port(given["name"], np.dtype(given["dtype"]), shape, *_steps(given))
+
+
+def _steps(given: Mapping[str, Any]) -> _Steps:
+    scale, zero_point = given["quantization"]
+    return _Steps(float(scale), int(zero_point))
