@@ -421,5 +421,5 @@ def test_the_accuracy_is_the_checkpoint_s_alone(tmp_path, write_photos, capsys):
     size = verify_bundle(tmp_path / "model.mlpackage").size_bytes
     assert main([*words, "--fp16"]) == 0
     assert "MB in float16, converted and checked, not run" in capsys.readouterr().out
-    assert verify_bundle(tmp_path / "model.mlpackage").size_bytes < 0.75 * size
-    assert read_manifest(tmp_path / "model.mlpackage").precision == "float16"
+    assert verify_bundle(tmp_path / "model.fp16.mlpackage").size_bytes < 0.75 * size
+    assert read_manifest(tmp_path / "model.fp16.mlpackage").precision == "float16"

@@ -189,9 +189,9 @@ def test_a_loss_that_is_too_large_is_refused_with_what_to_try(
         "float"
     )
     assert not list(tmp_path.iterdir())
-    assert watcher.said[0].startswith("a scale for each channel of filters: ")
+    assert watcher.said[0].startswith("litert: a scale for each channel of filters: ")
     assert "drop 12.3 (10.0 to 15.0) points" in watcher.said[0]
-    assert any(line.startswith("the worst 8 layers in float: ") for line in watcher.said)
+    assert any(line.startswith("litert: the worst 8 layers in float: ") for line in watcher.said)
 
 
 def test_what_int8_cannot_do_without_is_asked_for(folder, tmp_path, capsys):
