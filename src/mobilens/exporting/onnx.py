@@ -238,7 +238,7 @@ class _Writer:
 
     def _scale(self, op: ops.Scale, inputs: list[str]) -> str:
         shape = (-1, 1, 1) if len(op.scale) > 1 else (1,)
-        scale = self._constant(f"{op.output}.scale", op.scale.reshape(shape))
+        scale = self._constant(f"{op.output}.factor", op.scale.reshape(shape))
         made = self._node("Mul", [*inputs, scale], op.output)
         if not op.shift.any():
             return made
@@ -272,6 +272,9 @@ class _Writer:
         ]
 
     def _constant(self, name: str, values: NDArray[Any]) -> str:
+        # Another constant of this name would be read in its place.
+        known = self._constants.get(name)
+        assert known is None or np.array_equal(numpy_helper.to_array(known), values), name
         self._constants[name] = numpy_helper.from_array(
             np.ascontiguousarray(values).reshape(values.shape), name
         )
