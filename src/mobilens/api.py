@@ -51,10 +51,6 @@ if TYPE_CHECKING:
     from mobilens.training.settings import TrainSettings
 
 
-# Photos that a file is measured on are never trained with; ranges may be measured on so many.
-MOST_SEEN = 128
-
-
 def train(
     data: Source,
     *,
@@ -672,6 +668,8 @@ def _order(
 
 def _apart(chosen: list[Path], dataset: Dataset | None, observer: Observer) -> list[Path]:
     """Photos for calibration without those that the file is measured on."""
+    from mobilens.exporting.int8 import LEAST_TO_TRAIN
+
     measured = {sample.path.resolve() for sample in dataset.samples} if dataset else set()
     apart = [path for path in chosen if path.resolve() not in measured]
     if len(apart) == len(chosen):
@@ -686,7 +684,7 @@ def _apart(chosen: list[Path], dataset: Dataset | None, observer: Observer) -> l
         "all photos for calibration are among those that the file is measured on, which flatters "
         "it: --calibrate OTHERS"
     )
-    return chosen[:MOST_SEEN]
+    return chosen[: LEAST_TO_TRAIN - 1]  # ranges may be measured on them, nothing learnt
 
 
 def _require_training() -> None:

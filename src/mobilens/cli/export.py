@@ -289,7 +289,8 @@ def _reduction_text(exported: Exported, reduction: Reduction) -> str:
         f"{speed.ms:.2f} ms on {'one thread' if speed.threads == 1 else f'{speed.threads} threads'}"
         f", {speed.float_ms / speed.ms:.2f}x as fast as in float ({speed.float_ms:.2f} ms)",
     ]
-    if tuned := exported.manifest.provenance.get("quantisation"):
+    tuned = exported.manifest.provenance.get("quantisation") or {}
+    if "before" in tuned:
         lines.append(
             "the checkpoint was trained with integers; before that it reached "
             f"{100 * tuned['before']:.1f} %"
