@@ -5,7 +5,6 @@ Torch and its company are imported by the verbs that need them, when they run.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import tempfile
@@ -15,14 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from mobilens.data.dataset import Dataset, DataSplits, load_split, load_splits
-from mobilens.data.files import find_images
 from mobilens.data.lint import Finding, LintReport, check_splits
 from mobilens.data.listing import Source
 from mobilens.errors import (
     DataError,
     ExportError,
     MobilensError,
-    SpecError,
     UnknownNameError,
     UsageError,
 )
@@ -34,8 +31,16 @@ from mobilens.observer import SILENT, Observer, SayOnce
 from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.manifest import MeasuredOn, Precision
 from mobilens.runtime.verify import VerificationReport, verify_bundle
+from mobilens.sources import (
+    calibration_files,
+    labelled,
+    measured_part,
+    named_alike,
+    names_of,
+    proof_data,
+    training_files,
+)
 from mobilens.spec.model import WidthRule
-from mobilens.vision.predictor import Predictor
 
 if TYPE_CHECKING:
     from mobilens.compress.quantize import Comparison
@@ -43,7 +48,6 @@ if TYPE_CHECKING:
     from mobilens.exporting.exported import Exported
     from mobilens.exporting.fastest import Race
     from mobilens.exporting.order import Order
-    from mobilens.nn.checkpoint import Checkpoint
     from mobilens.runtime.benchmark import Rival
     from mobilens.runtime.measurement import BenchmarkReport, LeftOut
     from mobilens.runtime.operators import OperatorReport
@@ -110,7 +114,7 @@ def train(
     from mobilens.training.folder import run_folder
     from mobilens.training.settings import TrainSettings, find_recipe
 
-    source = _names(data) if data is not None else ()
+    source = names_of(data) if data is not None else ()
     if not source:
         raise UsageError("no data was given", expected="a folder, a CSV file or patterns")
     settings = TrainSettings(
@@ -210,7 +214,7 @@ def evaluate(
     predictor = open_predictor(model, threads, preprocess=preprocess, labels=labels)
     return evaluate_predictor(
         predictor,
-        _part(data, split, predictor, observer),
+        measured_part(data, split, predictor, observer),
         batch_size=batch_size,
         threads=threads,
         observer=observer,
@@ -443,8 +447,8 @@ def quantize(
     if path.resolve() == source.resolve():
         raise UsageError(f"{path} would be replaced", expected="another name for the new one")
     given = Checkpoint.load(source)
-    dataset = _proof_data(given, source, data, observer)
-    files = _labelled(_named_alike(given, data).train) if data else _training_files(given, source)
+    dataset = proof_data(given, source, data, observer)
+    files = labelled(named_alike(given, data).train) if data else training_files(given, source)
     pixels = calibration.load(calibration.choose(files), given.task.preprocessing)
     trained = train_with_integers(given, pixels, epochs=epochs, observer=observer)
     found = compare(given, trained, dataset, observer)
@@ -458,12 +462,6 @@ def quantize(
     path.parent.mkdir(parents=True, exist_ok=True)
     found.checkpoint.save(path)
     return Quantized(path, len(pixels), found)
-
-
-def _named_alike(checkpoint: Checkpoint, data: Source) -> DataSplits:
-    """Data divided as training divides it, if it has the classes of a checkpoint."""
-    load_split(data, "all", checkpoint.task.class_names)
-    return load_splits(data)
 
 
 def verify(path: str | Path) -> VerificationReport:
@@ -517,7 +515,7 @@ def benchmark(
     from mobilens.runtime.measurement import read_report
 
     others = [one for path in imports for one in read_report(Path(path)).machines()]
-    names = list(dict.fromkeys(_names(files)))
+    names = list(dict.fromkeys(names_of(files)))
     if others and not names:
         return replace(others[0], imported=tuple(others[1:]))
     if against and 1 not in batches:
@@ -560,7 +558,7 @@ def operators(
     """
     from mobilens.runtime.operators import operators as profile
 
-    names = list(dict.fromkeys(_names(files)))
+    names = list(dict.fromkeys(names_of(files)))
     if not names:
         raise UsageError("no model file was given", expected="one or more")
     return [profile(name, threads) for name in observer.progress(names, len(names), "operators")]
@@ -598,11 +596,11 @@ def write_device_kit(
     from mobilens.device_kit.write import write_kit
     from mobilens.runtime.predictor import load_predictor
 
-    names = list(dict.fromkeys(_names(files)))
+    names = list(dict.fromkeys(names_of(files)))
     datasets: list[Dataset] = []
     if data is not None:
         once = SayOnce(observer)
-        datasets = [_part(data, "val", load_predictor(name), once) for name in names]
+        datasets = [measured_part(data, "val", load_predictor(name), once) for name in names]
     return write_kit(
         Path(folder),
         names,
@@ -658,10 +656,10 @@ def _order(
     from mobilens.nn.checkpoint import Checkpoint
 
     checkpoint = Checkpoint.load(path)
-    dataset = _proof_data(checkpoint, path, data, observer) if measure else None
+    dataset = proof_data(checkpoint, path, data, observer) if measure else None
     chosen: Sequence[Path] = ()
     if precision == "int8":
-        chosen = choose(_calibration_files(checkpoint, path, calibrate))
+        chosen = choose(calibration_files(checkpoint, path, calibrate))
         chosen = _apart(chosen, dataset, observer)
     return Order(Original(checkpoint, dataset, observer), max_drop / 100, chosen, threads)
 
@@ -746,11 +744,6 @@ def _with_accuracy(report: BenchmarkReport, answers: Mapping[str, Evaluation]) -
     )
 
 
-def _names(given: Source) -> tuple[str, ...]:
-    each = (given,) if isinstance(given, (str, Path)) else given
-    return tuple(str(Path(one)) for one in each)  # "./model.onnx" is "model.onnx"
-
-
 def _command(settings: TrainSettings, folder: Path, recipe: str | Path | Recipe | None) -> str:
     """The command line that does the same, for the record."""
     words = ["mobilens", "train", *settings.source]
@@ -770,114 +763,6 @@ def _command(settings: TrainSettings, folder: Path, recipe: str | Path | Recipe 
         named = isinstance(recipe, (str, Path))
         words += ["--recipe", str(recipe if named else folder / "recipe.json")]
     return shlex.join([*words, "--out", str(folder)])
-
-
-def _proof_data(
-    checkpoint: Checkpoint, path: str | Path, data: Source | None, observer: Observer
-) -> Dataset:
-    """What a checkpoint's file is measured on: data that is given, or its own."""
-    if data is not None:
-        learnt = checkpoint.provenance.get("data_fingerprint")
-        return _part_of(data, "val", checkpoint.task.class_names, learnt, observer)
-    remedy = "name validation data (--data), or let no accuracy be stated (--no-data)"
-    source = _own_source(checkpoint, Path(path))
-    if not source:
-        raise UsageError(f"{path} does not say what it was trained with", remedy=remedy)
-    try:
-        return load_splits(source).val
-    except DataError as error:
-        raise DataError(error.given, expected=error.expected, remedy=remedy) from None
-
-
-def _calibration_files(
-    checkpoint: Checkpoint, path: Path, given: Source | None
-) -> list[tuple[Path, str]]:
-    """Photos to calibrate on, each with its class, or its folder's name where none is known."""
-    if given is not None:
-        return [(file, file.parent.name) for file in _images_of(_names(given))]
-    return _training_files(checkpoint, path)
-
-
-def _training_files(checkpoint: Checkpoint, path: Path) -> list[tuple[Path, str]]:
-    """What a checkpoint was trained with, each photo with its class."""
-    remedy = "name training photos, or others like those to be answered (--calibrate)"
-    source = _own_source(checkpoint, path)
-    if not source:
-        raise UsageError(f"{path} does not say what it was trained with", remedy=remedy)
-    try:
-        return _labelled(load_splits(source).train)
-    except DataError as error:
-        raise DataError(error.given, expected=error.expected, remedy=remedy) from None
-
-
-def _labelled(dataset: Dataset) -> list[tuple[Path, str]]:
-    return [(sample.path, dataset.class_names[sample.target]) for sample in dataset.samples]
-
-
-def _images_of(names: tuple[str, ...]) -> list[Path]:
-    """Images by name, and those in folders."""
-    files: list[Path] = []
-    for path in map(Path, names):
-        try:
-            files += find_images(path).images if path.is_dir() else [path]
-        except OSError as error:
-            raise DataError(f"{path} cannot be listed: {error.strerror}") from None
-    if not files:
-        raise DataError(f"no image in {', '.join(names)}", expected="photos to calibrate on")
-    return files
-
-
-def _own_source(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
-    """What a checkpoint was trained with, from any folder if its run's settings lie beside it."""
-    from mobilens.training.folder import settings_of_run
-
-    source = tuple((checkpoint.provenance.get("settings") or {}).get("source") or ())
-    # A checkpoint may lie anywhere, beside another program's recipe.json too.
-    with contextlib.suppress(DataError, SpecError):
-        settings = settings_of_run(path.parent)
-        if settings.source == source:
-            return settings.located().source
-    return source
-
-
-def _part(data: Source, split: str, predictor: Predictor, observer: Observer) -> Dataset:
-    """The part that a model is measured on, which leaves out what it has learnt."""
-    names, fingerprint = predictor.task.class_names, predictor.data_fingerprint
-    return _part_of(data, split, names, fingerprint, observer, hint=" (all: --split all)")
-
-
-def _part_of(
-    data: Source,
-    split: str,
-    names: Sequence[str],
-    fingerprint: str | None,
-    observer: Observer,
-    *,
-    hint: str = "",
-) -> Dataset:
-    dataset = load_split(data, split, names)
-    if dataset.split == "all" and split == "val":
-        return _not_learnt(data, dataset, fingerprint, observer, hint)
-    return dataset
-
-
-def _not_learnt(
-    data: Source, whole: Dataset, fingerprint: str | None, observer: Observer, hint: str
-) -> Dataset:
-    """Of undivided data that a model was trained with, what was held out; else all of it."""
-    with contextlib.suppress(DataError):
-        splits = load_splits(data)
-        if fingerprint and splits.fingerprint() == fingerprint:
-            observer.say(
-                f"the model was trained with these images: the {len(splits.val):,} of "
-                f"{len(whole):,} that it did not learn from are measured{hint}"
-            )
-            return splits.val
-    observer.say(
-        f"no validation part: all {len(whole):,} images are measured; "
-        "any that the model was trained on flatter the result"
-    )
-    return whole
 
 
 def _mislabelled(

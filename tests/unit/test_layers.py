@@ -38,6 +38,7 @@ UPPER_HALF = (
     "observer",
     "quiet",
     "runtime",
+    "sources",
     "spec",
     "vision",
 )

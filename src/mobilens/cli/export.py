@@ -57,7 +57,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     proof.add_argument(
         "--no-data", action="store_true", help="prove it on patterns only; accuracy is not stated"
     )
-    reduced = parser.add_argument_group("fewer bits")
+    _add_fewer_bits(parser.add_argument_group("fewer bits"))
+    parser.add_argument(
+        "--threads",
+        type=positive_int,
+        metavar="N",
+        help="threads for one answer: timed with them, and opened with them later on "
+        "(default: timed with one, opened with every core)",
+    )
+    race = parser.add_argument_group("--fastest keeps within")
+    race.add_argument("--max-mb", type=positive_float, metavar="MB", help="largest size")
+    race.add_argument(
+        "--max-ms", type=positive_float, metavar="MS", help="longest median time of one answer"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(precision="float32")
+
+
+def _add_fewer_bits(reduced: argparse._ArgumentGroup) -> None:
     bits = reduced.add_mutually_exclusive_group()
     bits.add_argument(
         "--int8",
@@ -92,20 +109,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PHOTOS",
         help="photos that ranges are measured on (default: what it was trained with)",
     )
-    parser.add_argument(
-        "--threads",
-        type=positive_int,
-        metavar="N",
-        help="threads for one answer: timed with them, and opened with them later on "
-        "(default: timed with one, opened with every core)",
-    )
-    race = parser.add_argument_group("--fastest keeps within")
-    race.add_argument("--max-mb", type=positive_float, metavar="MB", help="largest size")
-    race.add_argument(
-        "--max-ms", type=positive_float, metavar="MS", help="longest median time of one answer"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(precision="float32")
 
 
 def run(args: argparse.Namespace) -> int:
