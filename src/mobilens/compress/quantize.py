@@ -30,6 +30,9 @@ from mobilens.vision.predictor import Pixels, Predictor, RawOutputs
 PLACEMENT = Placement("every value", pairs=True)
 CALIBRATION = 128
 BATCH = 32
+# A whole training set is some hundreds of steps of the optimiser: at the rate of a few, what the
+# net answers in float suffers.
+RATE = 0.003
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +119,8 @@ def train_with_integers(
         pairs=PLACEMENT.pairs,
         epochs=epochs,
         fixed=without_bias(checkpoint),
+        rate=RATE,
+        in_float_too=True,
         observer=observer,
     )
     back = carried_back(checkpoint, tuned, lambda made: PLACEMENT.rewritten(simplify(made)))

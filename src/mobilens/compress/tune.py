@@ -8,7 +8,7 @@ Networks", 2018, section 3; Bengio et al., 2013.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +25,8 @@ from mobilens.observer import SILENT, Observer
 from mobilens.vision.predictor import Pixels
 
 EPOCHS, BATCH = 3, 32
-# How far one step of the optimiser moves filters and biases, in steps of their integers.
+# How far one step of the optimiser moves filters and biases, in steps of their integers, where
+# there are but some dozens of them.
 RATE = 0.01
 # Photos are moved by up to this share of their side, and mirrored.
 SHIFT = 1 / 14
@@ -39,6 +40,8 @@ def tune(
     pairs: bool,
     epochs: int = EPOCHS,
     fixed: Collection[str] = (),
+    rate: float = RATE,
+    in_float_too: bool = False,
     seed: int = 0,
     observer: Observer = SILENT,
 ) -> tuple[ops.Graph, Quantisation]:
@@ -51,6 +54,9 @@ def tune(
         pairs: As of the placement, see ``weight_scales``.
         epochs: How often each is seen.
         fixed: Names of operators whose biases stay as they are.
+        rate: How far one step moves filters and biases, in steps of their integers.
+        in_float_too: Whether the net shall keep its answers in float as well: integers alone let
+            these drift. Takes half as long again.
         seed: Of order, mirroring and moving.
         observer: Is told of progress.
 
@@ -60,15 +66,17 @@ def tune(
     student = _Student(graph, quantisation, pairs, fixed)
     target, softmax = _before_softmax(graph)
     steps = epochs * math.ceil(len(pixels) / BATCH)
-    optimiser = torch.optim.Adam(student.parameters, lr=RATE)
+    answers = [student.run_in_integers, *([student.run_in_float] if in_float_too else [])]
+    optimiser = torch.optim.Adam(student.parameters, lr=rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     batches = _batches(pixels, epochs, torch.Generator().manual_seed(seed))
     for images in observer.progress(batches, steps, "tuning for integers"):
         with torch.no_grad():
             wanted = run(target, images)
-        loss = _distance(student.run(target, images), wanted, softmax)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        for answer in answers:
+            loss = _distance(answer(target, images), wanted, softmax)
+            loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     return student.graph(), student.quantisation()
@@ -100,16 +108,29 @@ class _Student:
         pairs = self._steps.values()
         return [values for pair in pairs for values in pair if values.requires_grad]
 
-    def run(self, target: ops.Graph, images: Tensor) -> dict[str, Tensor]:
-        """Compute the outputs of a graph with these operators."""
+    def run_in_integers(self, target: ops.Graph, images: Tensor) -> dict[str, Tensor]:
+        """Compute the outputs of a graph with these operators, all rounded."""
+        return self._run(target, images, self._rounded_filters, self._rounded)
+
+    def run_in_float(self, target: ops.Graph, images: Tensor) -> dict[str, Tensor]:
+        """Compute the same without rounding."""
+        return self._run(target, images, self._filters, lambda _, values: values)
+
+    def _run(
+        self,
+        target: ops.Graph,
+        images: Tensor,
+        filters: Callable[[ops.Conv | ops.Linear], Tensor],
+        after: Callable[[str, Tensor], Tensor],
+    ) -> dict[str, Tensor]:
         values = {target.input: images}
         for op in target.ops:
             inputs = [values[name] for name in op.inputs]
             if isinstance(op, (ops.Conv, ops.Linear)) and op.output in self._steps:
-                made = self._filtered(op, inputs[0])
+                made = self._filtered(op, inputs[0], filters(op))
             else:
                 made = run_op(op, *inputs)
-            values[op.output] = rounded(self._quantisation, op.output, made)
+            values[op.output] = after(op.output, made)
         return {key: values[name] for key, name in target.outputs.items()}
 
     def graph(self) -> ops.Graph:
@@ -129,13 +150,22 @@ class _Student:
         }
         return Quantisation(self._quantisation.grids, {**self._quantisation.scales, **scales})
 
-    def _filtered(self, op: ops.Conv | ops.Linear, x: Tensor) -> Tensor:
-        (steps, bias_steps), (unit, bias_unit) = self._steps[op.output], self._units[op.output]
-        scale = torch.from_numpy(weight_scales(self._trained(op), pairs=self._pairs))
-        exact = steps * unit / scale.view(unit.shape)
+    def _filters(self, op: ops.Conv | ops.Linear) -> Tensor:
+        return self._steps[op.output][0] * self._units[op.output][0]
+
+    def _rounded_filters(self, op: ops.Conv | ops.Linear) -> Tensor:
+        weight = self._filters(op)
+        scales = torch.from_numpy(weight_scales(self._trained(op), pairs=self._pairs))
+        scales = scales.view(self._units[op.output][0].shape)
+        exact = weight / scales
         whole = exact.detach().round().clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT)
-        weight = (exact + (whole - exact).detach()) * scale.view(unit.shape)
-        bias = bias_steps * bias_unit
+        return (exact + (whole - exact).detach()) * scales
+
+    def _rounded(self, name: str, values: Tensor) -> Tensor:
+        return rounded(self._quantisation, name, values)
+
+    def _filtered(self, op: ops.Conv | ops.Linear, x: Tensor, weight: Tensor) -> Tensor:
+        bias = self._steps[op.output][1] * self._units[op.output][1]
         if isinstance(op, ops.Linear):
             return clamp(F.linear(x, weight, bias), op.clamp)
         return clamp(convolve(op, x, weight, bias), op.clamp)
