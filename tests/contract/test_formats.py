@@ -28,6 +28,7 @@ from mobilens.runtime.engines import ELSEWHERE, ENGINES, GRAPHS, engine_type
 from mobilens.runtime.flatbuffer import Flatbuffer
 from mobilens.runtime.foreign import is_foreign, open_foreign
 from mobilens.runtime.formats import FORMATS, main_file
+from mobilens.runtime.operators import operators
 from mobilens.runtime.predictor import BundlePredictor
 from mobilens.runtime.verify import check_bundle, verify_bundle
 from mobilens.spec.task import Preprocessing, TaskSpec
@@ -141,6 +142,17 @@ def test_odd_sizes_dilation_and_tensorflow_padding(target, tmp_path):
     expected = TorchPredictor(build_trained(checkpoint), checkpoint.task).forward(images)
     got = BundlePredictor(path, threads=1).forward(images)["probabilities"]
     np.testing.assert_allclose(got, expected["probabilities"], atol=1e-4)
+
+
+def test_operators_are_listed_with_their_share_of_the_time(runnable):
+    report = operators(runnable)
+    assert report.engine == FORMATS[read_bundle(runnable).format].engine
+    assert sum(group.count for group in report.groups) > 40
+    assert sum(group.share for group in report.groups) == pytest.approx(1)
+    filters = [one for one in report.groups if "conv" in one.kind.lower()]
+    # Some runtimes call a filter of one pixel a product of matrices.
+    assert sum(group.count for group in filters) >= 11
+    assert sum(group.share for group in filters) > 0.1
 
 
 def test_a_file_says_what_made_it_and_nothing_is_left_beside_it(exported):
