@@ -232,6 +232,17 @@ def test_a_file_cut_short_is_refused(copy, keep):
     assert "Traceback" not in str(caught.value)
 
 
+@pytest.mark.parametrize("keep", [0.5, 0.999])
+def test_a_litert_file_without_its_end_is_not_taken_for_another_tools(copy, keep):
+    if copy.suffix != ".tflite":
+        pytest.skip("others break where they are cut")
+    data = copy.read_bytes()
+    copy.write_bytes(data[: int(keep * len(data))])
+    assert not is_foreign(copy)
+    with pytest.raises(VerificationError, match="the manifest was changed or cut off"):
+        verify_bundle(copy)
+
+
 def test_the_command_line_takes_it(runnable, capsys):
     assert main(["verify", str(runnable)]) == 0
     said = capsys.readouterr().out

@@ -156,7 +156,7 @@ def _manifest_text(path: Path, title: str, contents: Contents) -> bytes:
             remedy="mobilens export CHECKPOINT",
         )
     if not contents.intact:
-        raise VerificationError(f"{path}: the manifest was changed", remedy=COPY_AGAIN)
+        raise VerificationError(f"{path}: the manifest was changed or cut off", remedy=COPY_AGAIN)
     return contents.manifest
 
 

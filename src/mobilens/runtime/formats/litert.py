@@ -36,7 +36,8 @@ def take_apart(data: bytes, path: Path) -> Contents:  # noqa: ARG001 - one file 
         digest.update(f"{name} {len(files[name])} ".encode())
         digest.update(files[name])
     text = files.get(MANIFEST)
-    if text is None and HASH in files:
+    # The model's own metadata names it too, which is there when the end of a file is not.
+    if text is None and (HASH in files or MANIFEST.encode() in data):
         text = b""
     return Contents(
         size_bytes=len(data),
