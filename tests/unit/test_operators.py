@@ -8,7 +8,7 @@ import pytest
 from mobilens.cli import main
 from mobilens.errors import BundleError, MobilensError, UsageError
 from mobilens.runtime import operators as module
-from mobilens.runtime.operators import operators, shares
+from mobilens.runtime.operators import operators
 from mobilens.runtime.profilers import Operator, precision_between, profiler
 
 
@@ -18,8 +18,8 @@ def test_a_file_tells_its_operators(toy: Path) -> None:
     assert {"Cast", "Gemm", "Softmax"} <= set(kinds)
     assert (kinds["Gemm"].precision, kinds["Gemm"].where) == ("float32", "CPU")
     assert kinds["Cast"].precision == "int8 to float32"
-    assert sum(group.share or 0 for group in report.groups) == pytest.approx(1)
-    times = [group.ms or 0 for group in report.groups]
+    assert sum(group.share for group in report.groups) == pytest.approx(1)
+    times = [group.ms for group in report.groups]
     assert times == sorted(times, reverse=True)
 
 
@@ -32,14 +32,12 @@ def test_operators_alike_are_added_up() -> None:
     first, second = module._grouped(each)
     assert (first.precision, first.count, first.share) == ("float32", 1, 5 / 8)
     assert (second.precision, second.count, second.ms) == ("int8", 2, 3.0)
-    assert shares([first, second]) == {"float32": 5 / 8, "int8": 3 / 8}
+    assert second.share == 3 / 8
 
 
-def test_without_times_there_are_no_shares() -> None:
-    each = [Operator("A", "int8", "x", None), Operator("B", "int8", "x", None)]
-    groups = module._grouped(each)
-    assert [group.share for group in groups] == [None, None]
-    assert shares(groups) == {}
+def test_what_takes_no_time_has_no_share() -> None:
+    each = [Operator("A", "int8", "x", 0.0), Operator("B", "int8", "x", 0.0)]
+    assert [group.share for group in module._grouped(each)] == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(

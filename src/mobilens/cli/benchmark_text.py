@@ -42,18 +42,18 @@ def report_text(report: BenchmarkReport) -> str:
 
 def operators_text(report: OperatorReport) -> str:
     """Write the operators of a file, and what they add up to by precision and by place."""
-    timed = any(group.ms is not None for group in report.groups)
     rows = [
         (
             group.kind,
             group.precision or "not told",
             group.where,
             group.count,
-            *(() if group.ms is None else (f"{group.ms:.3f}", f"{100 * (group.share or 0):.1f} %")),
+            f"{group.ms:.3f}",
+            f"{100 * group.share:.1f} %",
         )
         for group in report.groups
     ]
-    header = ("operator", "computes in", "run by", "count", *(("ms", "share") if timed else ()))
+    header = ("operator", "computes in", "run by", "count", "ms", "share")
     lines = [
         f"{report.path} on {report.engine}, {_threads(report.threads)}, written as "
         f"{report.precision}",
@@ -66,24 +66,22 @@ def operators_text(report: OperatorReport) -> str:
 
 
 def _sums(report: OperatorReport) -> str:
-    """How much of the time, or of the operators, is in which precision and place."""
-    timed = any(group.share is not None for group in report.groups)
+    """How much of the time is in which precision and place."""
     precisions: dict[str, float] = {}
     places: dict[str, float] = {}
     for group in report.groups:
-        part = float(group.count) if group.share is None else group.share
         for sums, name in ((precisions, group.precision or "not told"), (places, group.where)):
-            sums[name] = sums.get(name, 0.0) + part
+            sums[name] = sums.get(name, 0.0) + group.share
     # Kernels by name are too many to say.
     shown = [precisions, places] if len(places) <= FEW_PLACES else [precisions]
     words = [
         ", ".join(
-            f"{name} {100 * part:.1f} %" if timed else f"{name} {part:g}"
+            f"{name} {100 * part:.1f} %"
             for name, part in sorted(sums.items(), key=lambda item: -item[1])
         )
         for sums in shown
     ]
-    return ("of the time: " if timed else "operators: ") + "; ".join(words)
+    return "of the time: " + "; ".join(words)
 
 
 def short_names(paths: Sequence[str], width: int) -> dict[str, str]:

@@ -56,7 +56,7 @@ def tune(
         fixed: Names of operators whose biases stay as they are.
         rate: How far one step moves filters and biases, in steps of their integers.
         in_float_too: Whether the net shall keep its answers in float as well: integers alone let
-            these drift. Takes half as long again.
+            these drift. It takes a second pass over the net.
         seed: Of order, mirroring and moving.
         observer: Is told of progress.
 

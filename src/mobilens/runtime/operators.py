@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,16 +36,16 @@ class OperatorGroup:
         precision: What they compute in; empty where the engine does not tell.
         where: What ran them.
         count: How many.
-        ms: Their time together, milliseconds; None where the engine does not tell.
-        share: Their part of the time of all operators, 0 to 1; likewise.
+        ms: Their time together, milliseconds.
+        share: Their part of the time of all operators, 0 to 1.
     """
 
     kind: str
     precision: str
     where: str
     count: int
-    ms: float | None
-    share: float | None
+    ms: float
+    share: float
 
 
 @dataclass(frozen=True)
@@ -105,27 +105,17 @@ def operators(path: str | Path, threads: int = 1) -> OperatorReport:
     )
 
 
-def shares(groups: Iterable[OperatorGroup]) -> dict[str, float]:
-    """Add up the shares of the time by precision; empty where times are not told."""
-    found: dict[str, float] = {}
-    for group in groups:
-        if group.share is not None:
-            found[group.precision] = found.get(group.precision, 0.0) + group.share
-    return found
-
-
 def _grouped(each: Sequence[Operator]) -> tuple[OperatorGroup, ...]:
     groups: dict[tuple[str, str, str], list[Operator]] = {}
     for one in each:
         groups.setdefault((one.kind, one.precision, one.where), []).append(one)
-    times = [one.ms for one in each if one.ms is not None]
-    whole = sum(times) if len(times) == len(each) else 0.0
+    whole = sum(one.ms for one in each)
     found = []
     for key, members in groups.items():
-        ms = sum(one.ms or 0.0 for one in members) if whole > 0 else None
-        share = ms / whole if ms is not None else None
-        found.append(OperatorGroup(*key, len(members), ms, share))
-    return tuple(sorted(found, key=lambda group: (-(group.ms or 0.0), -group.count)))
+        ms = sum(one.ms for one in members)
+        # Clocks are coarse: a net of nothing takes no time.
+        found.append(OperatorGroup(*key, len(members), ms, ms / whole if whole else 0.0))
+    return tuple(sorted(found, key=lambda group: (-group.ms, -group.count)))
 
 
 if __name__ == "__main__":

@@ -28,13 +28,13 @@ class Operator:
         precision: What it computes in, such as ``"int8"`` or ``"float32 to int8"``; empty where
             the engine does not tell.
         where: What ran it: a library of kernels, a delegate.
-        ms: Median time, milliseconds; None where the engine does not tell.
+        ms: Its time, milliseconds.
     """
 
     kind: str
     precision: str
     where: str
-    ms: float | None
+    ms: float
 
 
 class Profiler(Protocol):
