@@ -343,7 +343,10 @@ def times(each: list[Measurement]) -> dict[str, Any]:
     return {
         "bytes": each[0].size_bytes,
         "ms": {str(one.threads): one.p50_ms for one in each},
-        "over": {name: {str(one.threads): one.ratios[name] for one in each} for name in libraries},
+        "over": {
+            name: {str(one.threads): codec.to_json(one.ratios[name]) for one in each}
+            for name in libraries
+        },
     }
 
 

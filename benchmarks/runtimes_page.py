@@ -49,6 +49,8 @@ WITHOUT_INSTRUCTIONS = (
     "without instructions for products of 8 bits (VNNI) this processor multiplies them as 16 bits, "
     "hardly faster than floats"
 )
+# The same where a ratio's interval holds the goal.
+WITHIN_NOISE = "the rounds differ by more than what is missing, so this may be noise"
 UNEXPLAINED = "not explained yet"
 
 Cell = dict[str, Any]
@@ -213,9 +215,9 @@ def speed(cell: Cell, precision: str, notes: Notes) -> list[str]:
     ratio = cell[precision]["over"].get("mobilens") if precision == "int8" else None
     if ratio is None:
         return ["–", "–"]
-    one, two = (f"{1 / ratio[count]:.2f}x" for count in ("1", "2"))
+    one, two = (f"{1 / ratio[count]['value']:.2f}x" for count in ("1", "2"))
     goal = FASTER.get(cell["runtime"])
-    if goal and round(1 / ratio["1"], 2) < goal:
+    if goal and round(1 / ratio["1"]["value"], 2) < goal:
         missed = f"{one} as fast as in float at one thread, the goal is {goal}x"
         without = WITHOUT_INSTRUCTIONS if device_of(cell).int8 == () else None
         one = notes.mark(one, cell, precision, missed, without)
@@ -229,11 +231,16 @@ def ratios(cell: Cell, precision: str, library: str, notes: Notes) -> str:
         return "–"
     texts = []
     for count in ("1", "2"):
-        text = f"{found[count]:.2f}"
-        if precision == "float32" and round(found[count], 2) > SLOWER:
+        text = f"{found[count]['value']:.2f}"
+        if precision == "float32" and round(found[count]["value"], 2) > SLOWER:
             threads = "one thread" if count == "1" else "two threads"
-            missed = f"{text}x the time of {library}'s plain export at {threads}"
-            text = notes.mark(text, cell, precision, missed)
+            low, high = found[count]["low"], found[count]["high"]
+            missed = (
+                f"{text}x (95 % interval {low:.2f} to {high:.2f}) the time of {library}'s plain "
+                f"export at {threads}"
+            )
+            noise = WITHIN_NOISE if round(low, 2) <= SLOWER else None
+            text = notes.mark(text, cell, precision, missed, noise)
         texts.append(text)
     return ", ".join(texts)
 
@@ -270,14 +277,14 @@ def summary(cells: Sequence[Cell]) -> Iterator[str]:
     for runtime, title in RUNTIMES.items():
         own = [cell for cell in cells if cell["runtime"] == runtime]
         both = [cell["int8"] for cell in own if "mobilens" in cell["int8"].get("over", ())]
-        faster = [1 / one["over"]["mobilens"]["1"] for one in both]
+        faster = [1 / one["over"]["mobilens"]["1"]["value"] for one in both]
         drops = [
             100 * cell["int8"]["drop"][0]
             for cell in own
             if cell["origin"] != "random" and "drop" in cell["int8"]
         ]
         plain = [
-            cell["float32"]["over"][library]["1"]
+            cell["float32"]["over"][library]["1"]["value"]
             for cell in own
             for library in LIBRARIES
             if library in cell["float32"].get("over", ())

@@ -178,9 +178,10 @@ def _columns(report: BenchmarkReport) -> list[_Column]:
 
 
 def _ratio_column(library: str) -> _Column:
-    return _Column(
-        f"/{library}", lambda one: f"{one.ratios[library]:.2f}" if library in one.ratios else ""
-    )
+    def text(one: Measurement) -> str:
+        return f"{one.ratios[library].value:.2f}" if library in one.ratios else ""
+
+    return _Column(f"/{library}", text)
 
 
 def _share(share: float | None) -> str:
@@ -219,5 +220,6 @@ def _meaning(machines: Sequence[BenchmarkReport]) -> str:
         lines += [
             f"{heads}: time of the file over that of the library's own net, exported in",
             "float32 in the plain way, on the same engine in the same rounds; below 1 is faster.",
+            "How sure that is: the 95 % intervals of --json.",
         ]
     return "\n".join([*lines, "All figures: --json"])

@@ -28,6 +28,8 @@ from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.measurement import BenchmarkReport, Measurement, Peak
 from mobilens.runtime.peak import PRECISIONS, THREAD_VARIABLES
 from mobilens.runtime.stopwatch import Configuration, Stopwatch
+from mobilens.vision import intervals
+from mobilens.vision.intervals import Estimate
 
 SECONDS_A_ROUND = 0.5
 
@@ -212,7 +214,7 @@ def _probe(turn: Probe, seconds: float) -> dict[str, float]:
 
 def _ratios(
     turn: Configuration, rivals: Sequence[Rival], samples: Mapping[Turn, list[Any]]
-) -> dict[str, float]:
+) -> dict[str, Estimate]:
     """Time over that of each rival, compared within the rounds, by library."""
     if turn.batch != 1:
         return {}
@@ -221,13 +223,15 @@ def _ratios(
         if turn.path in rival.of and turn.engine == rival.engine:
             theirs = samples[Configuration(rival.path, rival.engine, turn.threads, 1)]
             pairs = zip(samples[turn], theirs, strict=True)
-            each = [np.median(one.seconds) / np.median(other.seconds) for one, other in pairs]
-            ratios[rival.library] = float(np.median(each))
+            each = [
+                float(np.median(one.seconds) / np.median(other.seconds)) for one, other in pairs
+            ]
+            ratios[rival.library] = intervals.median(each)
     return ratios
 
 
 def _summary(
-    turn: Configuration, subject: Subject, samples: list[Sample], ratios: dict[str, float]
+    turn: Configuration, subject: Subject, samples: list[Sample], ratios: dict[str, Estimate]
 ) -> Measurement:
     times = np.concatenate([sample.seconds for sample in samples])
     p50, p95 = np.percentile(times, (50, 95))

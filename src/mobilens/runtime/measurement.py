@@ -53,7 +53,7 @@ class Measurement:
         accuracy: Main figure of the task on the data, 0 to 1; None where it was not measured.
         library: Whose plain export the file is; empty for a file that was given.
         ratios: Time of this file over that of a library's plain export on the same engine, by
-            library: the median of the rounds. Below 1 is faster.
+            library: the median of the rounds and its interval. Below 1 is faster.
     """
 
     path: str
@@ -74,11 +74,13 @@ class Measurement:
     peak_share: float | None = None
     accuracy: Estimate | None = None
     library: str = ""
-    ratios: dict[str, float] = field(default_factory=dict)
+    ratios: dict[str, Estimate] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         counts = (self.threads, self.batch, self.size_bytes, self.runs)
-        times = (self.p50_ms, self.p95_ms, self.images_per_second, *self.ratios.values())
+        times = [self.p50_ms, self.p95_ms, self.images_per_second]
+        for ratio in self.ratios.values():
+            times += [ratio.low, ratio.value, ratio.high]
         if not (min(counts) > 0 and all(0 < time < math.inf for time in times)):
             raise SpecError(f"a figure of {self.path!a} is not above 0")
         found = self.accuracy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import comb, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,22 @@ def paired_difference(lost: int, gained: int, trials: int) -> Estimate:
     margin = _Z * sqrt(more + less - (more - less) ** 2 / total) / total
     low, high = min(centre - margin, value), max(centre + margin, value)
     return Estimate(value, max(-1.0, low), min(1.0, high))
+
+
+def median(values: Sequence[float]) -> Estimate:
+    """Estimate a median with the interval between two of the values, whatever they are spread like.
+
+    As many values lie outside on either side as leave a chance of 95 % at least (Hahn and Meeker,
+    "Statistical Intervals", section 5.2); of fewer than 6 values none, and the chance is less.
+
+    Args:
+        values: One or more.
+    """
+    ordered, count = sorted(values), len(values)
+    outside, missed = 0, 1 / 2**count
+    while missed + (more := comb(count, outside + 1) / 2**count) <= 0.025:
+        outside, missed = outside + 1, missed + more
+    return Estimate(float(np.median(ordered)), ordered[outside], ordered[-1 - outside])
 
 
 def wilson(successes: int, trials: int) -> Estimate | None:
