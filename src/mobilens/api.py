@@ -229,7 +229,7 @@ def export(
     data: Source | None = None,
     measure: bool = True,
     precision: Precision = "float32",
-    max_drop: float = 1.0,
+    max_drop: float | None = None,
     calibrate: Source | None = None,
     threads: int | None = None,
     observer: Observer = SILENT,
@@ -246,7 +246,8 @@ def export(
         measure: False proves it on patterns alone and states no accuracy.
         precision: What it stores and computes in: ``"float32"``, ``"float16"``, ``"bfloat16"`` or
             ``"int8"``. What fewer bits cost is measured and stated.
-        max_drop: Largest drop of the main score that is allowed then, in points.
+        max_drop: Largest drop of the main score that is allowed then, in points; by default 1.0,
+            and in float16, which stores fewer bits and computes as ever, no other answer at all.
         calibrate: Folder or files of photos that ranges are measured on; the run's own training
             data by default.
         threads: Threads for one answer: it is timed with them, and opened with them where nothing
@@ -281,7 +282,7 @@ def export_all(
     data: Source | None = None,
     measure: bool = True,
     precision: Precision = "float32",
-    max_drop: float = 1.0,
+    max_drop: float | None = None,
     calibrate: Source | None = None,
     threads: int | None = None,
     observer: Observer = SILENT,
@@ -493,7 +494,8 @@ def benchmark(
     Args:
         files: One model file or several; one named twice is measured once. None where results
             are imported alone. A file of another tool, without a manifest, is measured on random
-            values of the types that it reads.
+            values of the types that it reads. Beside others, what does not run here and what is a
+            part of another file is left out, and the report says so.
         threads: Threads for one answer, 1 or more each.
         batches: Images in one run, 1 or more each.
         rounds: Fresh processes for each file, number of threads and batch; they take turns.
@@ -513,6 +515,7 @@ def benchmark(
     """
     from mobilens.runtime.benchmark import benchmark as measure
     from mobilens.runtime.measurement import read_report
+    from mobilens.runtime.selection import measurable
 
     others = [one for path in imports for one in read_report(Path(path)).machines()]
     names = list(dict.fromkeys(names_of(files)))
@@ -521,6 +524,7 @@ def benchmark(
     if against and 1 not in batches:
         shown = ", ".join(map(str, batches))
         raise UsageError(f"a comparison with batches of {shown}", expected="1 among them")
+    names, not_measured = measurable(names)
     with tempfile.TemporaryDirectory() as folder:
         rivals, left_out = _rivals(names, against, Path(folder), observer)
         answers = {} if data is None else _answers(names, data, observer)
@@ -533,7 +537,7 @@ def benchmark(
             rivals=rivals,
             observer=observer,
         )
-    report = replace(report, left_out=tuple(left_out), imported=tuple(others))
+    report = replace(report, left_out=(*not_measured, *left_out), imported=tuple(others))
     return _with_accuracy(report, answers)
 
 
@@ -636,7 +640,7 @@ def _order(
     data: Source | None,
     measure: bool,
     precision: str,
-    max_drop: float,
+    max_drop: float | None,
     calibrate: Source | None,
     threads: int | None,
     observer: Observer,
@@ -644,7 +648,7 @@ def _order(
     """Read what an export needs, once it is known to make sense."""
     if precision not in get_args(Precision):
         raise UnknownNameError.among("precision", precision, get_args(Precision))
-    if not 0 <= max_drop <= 100:
+    if max_drop is not None and not 0 <= max_drop <= 100:
         raise UsageError(f"max_drop is {max_drop}", expected="points, 0 to 100")
     if threads is not None and threads < 1:
         raise UsageError(f"threads is {threads}", expected="1 or more")
@@ -661,7 +665,8 @@ def _order(
     if precision == "int8":
         chosen = choose(calibration_files(checkpoint, path, calibrate))
         chosen = _apart(chosen, dataset, observer)
-    return Order(Original(checkpoint, dataset, observer), max_drop / 100, chosen, threads)
+    allowed = None if max_drop is None else max_drop / 100
+    return Order(Original(checkpoint, dataset, observer), allowed, chosen, threads)
 
 
 def _apart(chosen: list[Path], dataset: Dataset | None, observer: Observer) -> list[Path]:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import openvino
 import pytest
+import torch
 from tests.contract.test_formats import NAMES, checkpoint_of
 
 from mobilens.cli import main
@@ -96,3 +97,22 @@ def test_to_all_leaves_out_what_cannot_be(folder, tmp_path, capsys):
 def test_filters_that_sixteen_bits_cannot_hold_are_refused():
     with pytest.raises(ExportError, match="stem reaches 70000"):
         float16(np.array([1.0, -70000.0], np.float32), "stem")
+
+
+def test_float16_keeps_every_answer_or_is_refused(folder, tmp_path, capsys):
+    checkpoint = checkpoint_of("mobilenet_v1")
+    # The second class is ahead by less than float16 tells apart, so there the first one wins.
+    weight, bias = (checkpoint.tensors[f"head.classifier.{name}"] for name in ("weight", "bias"))
+    weight.copy_(torch.ones_like(weight) * torch.tensor([[1.0], [1 + 2**-13], [0.5]]))
+    bias.zero_()
+    saved, path = tmp_path / "best.safetensors", tmp_path / "model.fp16.onnx"
+    checkpoint.save(saved)
+    command = ["export", str(saved), "--fp16", "--data", str(folder)]
+    assert main(command) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "FP16 answers 12 of 12 images otherwise, the first is" in said
+    assert "--max-drop 1.0 allows a loss" in said
+    assert not path.exists()
+    assert main([*command, "--max-drop", "100"]) == 0
+    assert "0 of 12 answers are the checkpoint's" in capsys.readouterr().out
+    assert path.exists()

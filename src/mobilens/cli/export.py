@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
 TARGETS = ("onnx", "openvino", "litert", "executorch", "coreml", "ncnn")
 ALL = "all"
-RACE_OPTIONS = ("data", "max_drop", "calibrate", "threads", "observer")
+RACE_OPTIONS = ("data", "calibrate", "threads", "observer")
 NAMES = {"int8": "--int8", "float16": "--fp16", "bfloat16": "--bf16"}
 SHORT = {"int8": "INT8", "float16": "FP16", "bfloat16": "BF16"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    parser.set_defaults(precision="float32")
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="best.safetensors")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument(
@@ -71,7 +72,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-ms", type=positive_float, metavar="MS", help="longest median time of one answer"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(precision="float32")
 
 
 def _add_fewer_bits(reduced: argparse._ArgumentGroup) -> None:
@@ -79,6 +79,7 @@ def _add_fewer_bits(reduced: argparse._ArgumentGroup) -> None:
     bits.add_argument(
         "--int8",
         dest="precision",
+        default=argparse.SUPPRESS,  # the parser has one, which help would repeat three times
         action="store_const",
         const="int8",
         help="compute in 8 bits: smaller and faster",
@@ -86,6 +87,7 @@ def _add_fewer_bits(reduced: argparse._ArgumentGroup) -> None:
     bits.add_argument(
         "--fp16",
         dest="precision",
+        default=argparse.SUPPRESS,
         action="store_const",
         const="float16",
         help="store filters in 16 bits: half the size",
@@ -93,6 +95,7 @@ def _add_fewer_bits(reduced: argparse._ArgumentGroup) -> None:
     bits.add_argument(
         "--bf16",
         dest="precision",
+        default=argparse.SUPPRESS,
         action="store_const",
         const="bfloat16",
         help="compute in bfloat16, where a processor can: faster",
@@ -101,7 +104,7 @@ def _add_fewer_bits(reduced: argparse._ArgumentGroup) -> None:
         "--max-drop",
         type=points,
         metavar="POINTS",
-        help="largest loss of top-1 that they may cost (default: 1.0)",
+        help="largest loss of top-1 that they may cost (default: 1.0; --fp16: no other answer)",
     )
     reduced.add_argument(
         "--calibrate",
@@ -159,6 +162,7 @@ def _run_fastest(args: argparse.Namespace) -> int:
     race = export_fastest(
         args.checkpoint,
         args.out,
+        max_drop=1.0 if args.max_drop is None else args.max_drop,
         max_mb=args.max_mb,
         max_ms=args.max_ms,
         **{name: options[name] for name in RACE_OPTIONS},
@@ -229,7 +233,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
         "data": args.data or None,
         "measure": not args.no_data,
         "precision": args.precision,
-        "max_drop": 1.0 if args.max_drop is None else args.max_drop,
+        "max_drop": args.max_drop,
         "calibrate": args.calibrate,
         "threads": args.threads,
         "observer": TerminalObserver(),

@@ -16,7 +16,7 @@ from mobilens.exporting.draft import (
     seal,
     stated_accuracy,
 )
-from mobilens.exporting.exported import Exported
+from mobilens.exporting.exported import Exported, differing
 from mobilens.exporting.original import Original
 from mobilens.exporting.targets import Target, build_of, target_named
 from mobilens.graph.pixels import fold_normalisation
@@ -27,7 +27,6 @@ from mobilens.runtime.manifest import Precision
 from mobilens.runtime.predictor import BundlePredictor
 from mobilens.runtime.verify import verify_bundle
 from mobilens.tasks import torch_task
-from mobilens.vision.tasks import task_vision
 
 
 def export_checkpoint(
@@ -119,18 +118,11 @@ def _prove(file: Path, original: Original) -> tuple[Evaluation, Evaluation]:
     label, observer = "proving the model file", original.observer
     before = original.evaluation
     after = evaluate(BundlePredictor(file), original.dataset, observer=observer, label=label)
-    vision = task_vision(original.checkpoint.task.kind)
-    differing = [
-        sample.path
-        for sample, one, other in zip(
-            before.samples, before.predictions, after.predictions, strict=True
-        )
-        if not vision.agree(one, other)
-    ]
-    if differing:
+    changed = differing(original.checkpoint.task, before, after)
+    if changed:
         raise ExportError(
-            f"the file answers {len(differing)} of {before.num_images} images differently from "
-            f"the checkpoint, the first is {differing[0]}; nothing was written",
+            f"the file answers {len(changed)} of {before.num_images} images differently from "
+            f"the checkpoint, the first is {changed[0]}; nothing was written",
             expected="the same answer on every image",
             remedy="report this with the checkpoint: a float export should never differ",
         )

@@ -32,8 +32,8 @@ class Exported:
     manifest: Manifest
 
 
-def agreeing(task: TaskSpec, before: Evaluation, after: Evaluation) -> int:
-    """Count the images that checkpoint and file answer alike."""
+def differing(task: TaskSpec, before: Evaluation, after: Evaluation) -> list[Path]:
+    """Give the images that the checkpoint answers in one way and the file in another."""
     agree = task_vision(task.kind).agree
-    pairs = zip(before.predictions, after.predictions, strict=True)
-    return sum(agree(one, other) for one, other in pairs)
+    answers = zip(before.samples, before.predictions, after.predictions, strict=True)
+    return [sample.path for sample, one, other in answers if not agree(one, other)]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from mobilens.errors import ExportError
 from mobilens.exporting.draft import require_name, say_skipped
-from mobilens.exporting.exported import Exported
+from mobilens.exporting.exported import Exported, differing
 from mobilens.exporting.original import Original
 from mobilens.exporting.targets import target_named
-from mobilens.exporting.workbench import Workbench
+from mobilens.exporting.workbench import Measured, Workbench
 from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.manifest import Precision
 
@@ -23,7 +23,7 @@ def export_half(
     precision: Precision,
     *,
     target: str,
-    max_drop: float,
+    max_drop: float | None,
     threads: int | None = None,
 ) -> Exported:
     """Write a file that stores or computes in 16 bits and loses no more than is allowed.
@@ -33,13 +33,14 @@ def export_half(
         path: Where the file goes; it appears there whole and proven, or not at all.
         precision: ``"float16"`` or ``"bfloat16"``.
         target: Kind of file, one of ``targets.TARGETS``.
-        max_drop: Largest drop of the main score that is allowed, 0 to 1.
+        max_drop: Largest drop of the main score that is allowed, 0 to 1; None allows no other
+            answer to any image.
         threads: Threads for one answer, when it is timed and where nothing else is said when it is
             opened; one, and none, by default.
 
     Raises:
         MissingExtraError: What the target needs is not installed.
-        ExportError: It loses more; nothing is written.
+        ExportError: It loses more, or answers otherwise; nothing is written.
         WeightsError: The checkpoint's tensors are not those of its model.
         UsageError: ``path`` is a folder, or bears another kind of file's suffix; or the target has
             no such precision.
@@ -51,13 +52,31 @@ def export_half(
         bench = Workbench(original, target, Path(folder), threads)
         file = bench.write("half", bench.in_float, precision)
         measured = bench.measure(file, f"measuring {SHORT[precision]}")
-        lost = measured.drop.value
+        _require_within(measured, original, SHORT[precision], max_drop)
+        exported = bench.deliver(measured, path, precision, "rounded", max_drop or 0.0)
+    say_skipped(original.evaluation, original.observer)
+    return exported
+
+
+def _require_within(
+    measured: Measured, original: Original, name: str, max_drop: float | None
+) -> None:
+    """Refuse what loses more than is allowed, or where nothing is said answers otherwise."""
+    lost = measured.drop.value
+    if max_drop is not None:
         if lost > max_drop:
             raise ExportError(
-                f"{SHORT[precision]} loses {100 * lost:.1f} points; nothing was written",
+                f"{name} loses {100 * lost:.1f} points; nothing was written",
                 expected=f"at most {100 * max_drop:g}",
                 remedy="a larger --max-drop, or the file in float32",
             )
-        exported = bench.deliver(measured, path, precision, "rounded", max_drop)
-    say_skipped(original.evaluation, original.observer)
-    return exported
+        return
+    before = original.evaluation
+    changed = differing(original.checkpoint.task, before, measured.evaluation)
+    if changed:
+        raise ExportError(
+            f"{name} answers {len(changed)} of {before.num_images:,} images otherwise, the first "
+            f"is {changed[0]}, and loses {100 * lost:.1f} points; nothing was written",
+            expected="the same answer on every image, where no loss is allowed",
+            remedy="--max-drop 1.0 allows a loss; or the file in float32",
+        )

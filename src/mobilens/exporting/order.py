@@ -14,6 +14,9 @@ from mobilens.exporting.original import Original
 from mobilens.exporting.targets import target_named
 from mobilens.runtime.manifest import Precision
 
+# Of computing in fewer bits; float16 stores in them alone.
+USUAL_DROP = 0.01
+
 
 @dataclass(frozen=True, eq=False)
 class Order:
@@ -21,13 +24,14 @@ class Order:
 
     Attributes:
         original: The checkpoint, and what it is measured on.
-        max_drop: Largest drop of the main score that fewer bits may cost, 0 to 1.
+        max_drop: Largest drop of the main score that fewer bits may cost, 0 to 1; None allows what
+            is usual for each: ``USUAL_DROP`` or, in float16, no other answer to any image.
         calibration: Images that ranges of 8 bits are measured on.
         threads: Threads for one answer; None leaves them to who opens the file.
     """
 
     original: Original
-    max_drop: float
+    max_drop: float | None
     calibration: Sequence[Path] = ()
     threads: int | None = None
 
@@ -45,13 +49,17 @@ class Order:
                 self.original, path, target=target, precision=precision, threads=self.threads
             )
         if precision == "int8":
-            bounds = Bounds(self.calibration, self.max_drop)
+            bounds = Bounds(self.calibration, self._drop)
             return export_int8(self.original, path, bounds, target=target, threads=self.threads)
         return export_half(
             self.original,
             path,
             precision,
             target=target,
-            max_drop=self.max_drop,
+            max_drop=self.max_drop if precision == "float16" else self._drop,
             threads=self.threads,
         )
+
+    @property
+    def _drop(self) -> float:
+        return USUAL_DROP if self.max_drop is None else self.max_drop

@@ -11,7 +11,7 @@ from mobilens.atomic import written_together
 from mobilens.errors import BundleError, ExportError
 from mobilens.evaluation import Evaluation, drop, evaluate
 from mobilens.exporting.draft import draft_manifest, golden_samples, seal, stated_accuracy
-from mobilens.exporting.exported import Exported, agreeing
+from mobilens.exporting.exported import Exported, differing
 from mobilens.exporting.original import Original
 from mobilens.exporting.targets import TARGETS, build_of
 from mobilens.graph.ops import Graph
@@ -168,7 +168,8 @@ class Workbench:
         with written_together(path, self._target.companions) as temporary:
             manifest = self._copy(measured.file, temporary, manifest)
         size = self._size(path)  # with a manifest that says more than while it was measured
-        return Exported(path, size, before, after, agreeing(task, before, after), manifest)
+        agreeing = before.num_images - len(differing(task, before, after))
+        return Exported(path, size, before, after, agreeing, manifest)
 
     def _copy(self, file: Path, path: Path, manifest: Manifest) -> Manifest:
         """Copy what was measured and put the manifest in; gives it with its golden answers."""
