@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from tests.contract.test_formats import NAMES, checkpoint_of
 
-from mobilens.api import _folder
+from mobilens.api.exporting import _folder
 from mobilens.cli import main
 from mobilens.exporting import fastest, targets
 from mobilens.exporting.fastest import Candidate, Limits, _refusal
