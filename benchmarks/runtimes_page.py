@@ -65,7 +65,10 @@ WITHOUT_INSTRUCTIONS = (
     "hardly faster than floats"
 )
 # The same where a ratio's interval holds the goal.
-WITHIN_NOISE = "the rounds differ by more than what is missing, so this may be noise"
+WITHIN_NOISE = (
+    "the rounds differ by more than what is missing; what our file does more is to turn bytes into "
+    "normalised floats, which a plain export leaves to its caller"
+)
 UNEXPLAINED = "not explained yet"
 
 Cell = dict[str, Any]
@@ -121,6 +124,8 @@ def head(cells: Sequence[Cell], command: str) -> Iterator[str]:
     yield "```text"
     yield command
     yield "```"
+    yield ""
+    yield "Which data and checkpoints these are: [log.md](log.md)."
     yield ""
     for device in dict.fromkeys(device_of(cell) for cell in cells):
         yield f"Machine: {device.processor}, {device.cores} cores, {device.system}."

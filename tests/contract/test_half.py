@@ -72,6 +72,15 @@ def test_half_the_size_and_nearly_the_same_answers(
         assert not np.array_equal(given[key], values)
 
 
+def test_a_name_may_end_in_nothing(folder, tmp_path):
+    saved, path = tmp_path / "best.safetensors", tmp_path / "small"
+    checkpoint_of("mobilenet_v1").save(saved)
+    words = ["--fp16", "--max-drop", "100", "--data", str(folder), "--out", str(path)]
+    assert main(["export", str(saved), *words]) == 0
+    assert read_manifest(path).precision == "float16"
+    verify_bundle(path)
+
+
 def test_what_a_target_has_not_is_refused(tmp_path, capsys):
     saved = tmp_path / "best.safetensors"
     checkpoint_of("mobilenet_v1").save(saved)

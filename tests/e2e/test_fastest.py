@@ -88,7 +88,9 @@ def test_what_would_help_is_told():
         "nothing fits; nearest is litert in int8 on 2 threads: 5.00 ms where 4 are allowed, "
         "3.00 MB where 2.9 are allowed; nothing was written"
     )
-    assert error.remedy == ("train with --width 0.4, or with --resolution 192")
+    assert error.remedy == "train with --width 0.4"
+    error = _refusal(each[:1], Limits(ms=4.0), order)
+    assert error.remedy == "train with --width 0.4, or with --resolution 192"
     error = _refusal([candidate(3.0, 2.0, "float16")], Limits(mb=1.0), order)
     assert "3.00 MB where 1 are allowed" in error.given
     assert error.remedy == (

@@ -113,6 +113,14 @@ def test_a_folder_that_holds_something_is_left_alone(toy: Path, tmp_path: Path) 
     assert [path.name for path in (tmp_path / "kit").iterdir()] == ["mine.txt"]
 
 
+def test_what_a_kit_cannot_measure_is_said(toy: Path, tmp_path: Path, watcher) -> None:
+    stray = tmp_path / "README.txt"
+    stray.write_text("Read me.")
+    kit = write_device_kit(tmp_path / "kit", [toy, stray], observer=watcher)
+    assert watcher.said == [f"not in the kit: {stray}: it is no model file"]
+    assert [path.name for path in (kit / "models").iterdir()] == [toy.name]
+
+
 def test_a_file_changed_on_its_way_is_refused_there(kit: Path) -> None:
     model = kit / "models" / "toy.onnx"
     data = bytearray(model.read_bytes())

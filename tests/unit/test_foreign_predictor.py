@@ -81,6 +81,15 @@ def test_text_and_file_say_the_same(tmp_path):
     assert read_preparation("size=224").size == (224, 224)
 
 
+def test_means_of_pixels_that_were_not_divided_are_refused():
+    with pytest.raises(UsageError, match=r"mean=123/117/104 is of pixels from 0 to 255") as caught:
+        read_preparation("size=224,mean=123/117/104,std=58/57/57")
+    assert caught.value.expected == "of pixels divided by 255: mean=0.482/0.459/0.408"
+    with pytest.raises(UsageError, match="std=58/57/57 is of pixels"):
+        read_preparation("mean=0.5/0.5/0.5,std=58/57/57")
+    read_preparation("mean=0/0/0,std=1/1/1")
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -96,7 +96,8 @@ def test_a_cell_at_its_goals_is_not_marked():
             "**1.05**<sup>1</sup>, 0.98",
             "1. MobileNetV2, LiteRT, float: 1.05x (95 % interval 1.03 to 1.07) the time of "
             "torchvision's plain export at one thread: the rounds differ by more than what is "
-            "missing, so this may be noise.",
+            "missing; what our file does more is to turn bytes into normalised floats, which a "
+            "plain export leaves to its caller.",
         ),
         (
             {"int8": {"refused": "INT8 loses 3.0 points at best"}},

@@ -44,6 +44,14 @@ def test_another_tools_ncnn_model_is_its_layers(tmp_path):
     assert left_out.reason == "it is a part of net.ncnn.param"
 
 
+def test_a_stray_file_is_no_model(tmp_path):
+    names = named(tmp_path, "a.onnx", "README.txt", "model")
+    (tmp_path / "README.txt").write_text("Read me.")
+    chosen, (left_out,) = measurable(names)
+    assert chosen == [names[0], names[2]]  # a model's name may end in anything
+    assert left_out.reason == "it is no model file"
+
+
 def test_a_runtime_that_is_not_installed_is_named(tmp_path, monkeypatch):
     def engine_type(name):
         if name == "openvino":
@@ -54,6 +62,7 @@ def test_a_runtime_that_is_not_installed_is_named(tmp_path, monkeypatch):
     chosen, (left_out,) = measurable(names)
     assert chosen == names[:1]
     assert "mobilens[openvino]" in left_out.reason
+    assert measurable(names, here=False) == (names, [])
 
 
 @pytest.mark.parametrize("name", ["a.mlpackage", "not_there.onnx"])

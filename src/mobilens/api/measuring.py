@@ -145,8 +145,11 @@ def write_device_kit(
     """
     from mobilens.device_kit.write import write_kit
     from mobilens.runtime.predictor import load_predictor
+    from mobilens.runtime.selection import measurable
 
-    names = list(dict.fromkeys(names_of(files)))
+    names, left_out = measurable(list(dict.fromkeys(names_of(files))), here=False)
+    for one in left_out:
+        observer.say(f"not in the kit: {one.what}: {one.reason}")
     datasets: list[Dataset] = []
     if data is not None:
         once = SayOnce(observer)

@@ -178,6 +178,8 @@ def _plot(path: Path, report: BenchmarkReport) -> None:
     for machine in machines:
         own = [one for one in machine.measurements if not one.library]
         shown = [one for one in own if one.accuracy or not accuracy]
+        for name in dict.fromkeys(one.path for one in own if one not in shown):
+            say(f"{name}: its accuracy was not measured, so it is not in the picture (--data)")
         if not shown:
             continue
         names = short_names(list(dict.fromkeys(one.path for one in shown)), NAME_LETTERS)

@@ -97,6 +97,11 @@ def write_kit(
                 expected="files for another runtime",
             )
         bundle.check_seal()
+        if engine not in ENGINES:
+            observer.say(
+                f"{bundle.path}: a kit does not install {engine}, which needs torch: the file is "
+                "measured there only where it is installed (python3 run.py --here)"
+            )
     photos = _Photos({}, [("", "")] * len(bundles), None)
     if datasets:
         photos = _photos(bundles, datasets, observer)

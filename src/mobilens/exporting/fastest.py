@@ -233,7 +233,8 @@ def _refusal(candidates: Sequence[Candidate], limits: Limits, order: Order) -> E
     model = order.original.checkpoint.model
     width = max(0.05, int(20 * factor * model.width_mult) / 20)
     help_with.append(f"train with --width {width:g}")
-    if _excess(nearest.ms, limits.ms) > 1:
+    # Fewer pixels leave filters as large as they were.
+    if _excess(nearest.ms, limits.ms) > 1 >= _excess(nearest.mb, limits.mb):
         side = max(32, int(factor * max(model.resolution)) // 16 * 16)
         help_with.append(f"or with --resolution {side}")
     if not any(one.precision == "int8" for one in candidates):

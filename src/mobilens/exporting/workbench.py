@@ -173,7 +173,8 @@ class Workbench:
 
     def _copy(self, file: Path, path: Path, manifest: Manifest) -> Manifest:
         """Copy what was measured and put the manifest in; gives it with its golden answers."""
-        for suffix in (self._format.suffix, *self._target.companions):
+        shutil.copyfile(file, path)  # whose name may end in anything, or in nothing
+        for suffix in self._target.companions:
             shutil.copyfile(file.with_suffix(suffix), path.with_suffix(suffix))
         seal(path, manifest)
         images = [sample.pixels(manifest.input.size) for sample in manifest.golden]

@@ -17,6 +17,8 @@ from mobilens.spec.task import Preprocessing
 
 EXAMPLE = "size=224,mean=0.485/0.456/0.406,std=0.229/0.224/0.225"
 MAX_BYTES = 64 * 1024
+# Pixels lie from 0 to 1 then; some nets count from the middle of a wider range.
+MOST_AFTER_DIVISION = 2.0
 LISTS = ("size", "mean", "std", "fill")
 
 
@@ -48,6 +50,16 @@ class Preparation:
     layout: Literal["nchw", "nhwc"] | None = None
     colour: Literal["rgb", "bgr"] = "rgb"
     output: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and max(map(abs, values)) > MOST_AFTER_DIVISION:
+                shown = "/".join(f"{value:g}" for value in values)
+                divided = "/".join(f"{value / 255:.3f}" for value in values)
+                raise SpecError(
+                    f"{name}={shown} is of pixels from 0 to 255",
+                    expected=f"of pixels divided by 255: {name}={divided}",
+                )
 
     def preprocessing(self, size: tuple[int, int]) -> Preprocessing:
         """Say it as our own files do.

@@ -151,9 +151,9 @@ def format_of(data: bytes, path: Path) -> str:
         data: Its bytes; the first few are looked at.
         path: Its name, for what has no mark of its own.
     """
-    if data[4:8] == b"TFL3":
+    if data[4:8] == b"TFL3" or path.suffix.lower() == ".tflite":
         return "litert"
-    if data[4:6] == b"ET":
+    if data[4:6] == b"ET" or path.suffix.lower() == ".pte":
         return "executorch"
     if data.startswith((b'{"ncnn"', b"7767517")) or path.suffix.lower() == ".ncnn":
         return "ncnn"
