@@ -197,7 +197,7 @@ def test_a_run_killed_again_and_again_ends_in_the_same_bytes(uninterrupted, tmp_
         process.send_signal(stop)
         out, err = process.communicate(timeout=60)
         # What comes after the last epoch may be done before a busy machine sends the signal.
-        assert out == "" or epoch == EPOCHS
+        assert out == "" or (epoch == EPOCHS and "verified: every answer" in out)
         if stop == signal.SIGINT:
             _require_clean_stop(process, folder, err)
         process = start("--resume", folder)

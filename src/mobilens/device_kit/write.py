@@ -89,19 +89,7 @@ def write_kit(
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there already", expected="a new folder, or an empty one")
-    bundles = [read_bundle(file) for file in files]
-    for bundle in bundles:
-        if (engine := FORMATS[bundle.format].engine) in ELSEWHERE:
-            raise UsageError(
-                f"{bundle.path} is not run by Python: {ELSEWHERE[engine]}",
-                expected="files for another runtime",
-            )
-        bundle.check_seal()
-        if engine not in ENGINES:
-            observer.say(
-                f"{bundle.path}: a kit does not install {engine}, which needs torch: the file is "
-                "measured there only where it is installed (python3 run.py --here)"
-            )
+    bundles = _checked(files, observer)
     photos = _Photos({}, [("", "")] * len(bundles), None)
     if datasets:
         photos = _photos(bundles, datasets, observer)
@@ -128,6 +116,24 @@ def write_kit(
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return folder
+
+
+def _checked(files: Sequence[str], observer: Observer) -> list[Bundle]:
+    """Open the files, and refuse what no kit can measure."""
+    bundles = [read_bundle(file) for file in files]
+    for bundle in bundles:
+        if (engine := FORMATS[bundle.format].engine) in ELSEWHERE:
+            raise UsageError(
+                f"{bundle.path} is not run by Python: {ELSEWHERE[engine]}",
+                expected="files for another runtime",
+            )
+        bundle.check_seal()
+        if engine not in ENGINES:
+            observer.say(
+                f"{bundle.path}: a kit does not install {engine}, which needs torch: the file is "
+                "measured there only where it is installed (python3 run.py --here)"
+            )
+    return bundles
 
 
 def _write(folder: Path, kit: Kit, photos: _Photos) -> None:
