@@ -50,13 +50,13 @@ REASONS = {
     ),
     ("mobilenet_v3_small", "litert", "int8"): (
         "its channels must be equalised, or it loses 11 points at best, which makes a filter for "
-        "each channel of every gate of a hard swish: 32 % of the time are filters of single channels, "
-        "19 % products, 22 % is spent in float"
+        "each channel of every gate of a hard swish: 32 % of the time are filters of single "
+        "channels, 19 % products, 22 % is spent in float"
     ),
     ("mobilenet_v3_small", "executorch", "int8"): (
         "its channels must be equalised, or it loses 11 points at best, which makes a filter for "
-        "each channel of every gate of a hard swish: 45 % of the time are filters of single channels, "
-        "in which this XNNPACK is no faster by integers, 17 % products"
+        "each channel of every gate of a hard swish: 45 % of the time are filters of single "
+        "channels, in which this XNNPACK is no faster by integers, 17 % products"
     ),
 }
 # The same for the speed of 8 bits where a processor has no instructions for their products.
