@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from mobilens.data.names import clean_name
 from mobilens.errors import SpecError, UnknownNameError
-from mobilens.spec.blocks import ClassifierHead, ConvNormAct, DepthwiseSeparable, InvertedResidual
+from mobilens.spec.blocks import ConvNormAct, DepthwiseSeparable, InvertedResidual
 from mobilens.spec.codec import is_plain
+from mobilens.spec.heads import ClassifierHead
 from mobilens.spec.model import ModelSpec
 from mobilens.spec.task import Preprocessing, TaskSpec
 from mobilens.spec.zoo import build_spec, list_models

@@ -6,38 +6,39 @@ import torch
 from torch import Tensor, nn
 
 from mobilens.errors import SpecError
-from mobilens.nn.blocks import build_block
+from mobilens.nn.blocks import InvertedResidual, build_block
 from mobilens.nn.layers import ConvNormAct, build_activation
 from mobilens.spec import blocks as spec
+from mobilens.spec import heads as spec_heads
 from mobilens.spec.model import ModelSpec
+from mobilens.spec.taps import STEM, Tap
 
 # torch counts the bytes of a tensor in 64 bits.
 MAX_PARAMS = 2**60
 
 
 class Backbone(nn.Module):
-    """Stem and rows: an image to features at each stride.
+    """Stem and rows: an image to features.
 
     Attributes:
-        strides: Input size over feature size, one for each feature, rising.
+        taps: Where each feature is taken; by default one for each stride, the last of each size.
+        strides: Input size over feature size, one for each feature.
         channels: Channels of each feature.
     """
 
-    def __init__(self, model: ModelSpec) -> None:
+    def __init__(self, model: ModelSpec, taps: tuple[Tap, ...] | None = None) -> None:
         super().__init__()
         self.stem = build_block(model.stem, model.in_channels, model.padding, model.bn_eps)
         self.blocks = nn.ModuleList()
-        reached, channels = model.stem.stride, model.stem.out_channels
-        last_at = {reached: -1}
-        width_at = {reached: channels}
-        for index, row in enumerate(model.rows):
+        channels = model.stem.out_channels
+        for row in model.rows:
             self.blocks.append(build_block(row, channels, model.padding, model.bn_eps))
-            reached *= row.stride
             channels = spec.out_channels(row, channels)
-            last_at[reached], width_at[reached] = index, channels
-        self.strides = tuple(last_at)
-        self.channels = tuple(width_at.values())
-        self._taps = frozenset(last_at.values())
+        body = model.body
+        self._last_at = {stride: tap.row for stride, tap in body.strides.items()}
+        self.taps = tuple(body.strides.values()) if taps is None else taps
+        self.strides = tuple(map(body.stride, self.taps))
+        self.channels = tuple(map(body.channels, self.taps))
 
     def parts_up_to(self, stride: int) -> list[nn.Module]:
         """Stem and blocks that the feature of a stride, and those before it, come from.
@@ -45,20 +46,24 @@ class Backbone(nn.Module):
         Args:
             stride: Input size over feature size; below the stem's, there are none.
         """
-        reached = [
-            last for at, last in zip(self.strides, sorted(self._taps), strict=True) if at <= stride
-        ]
+        reached = [last for at, last in self._last_at.items() if at <= stride]
         return [self.stem, *self.blocks[: reached[-1] + 1]] if reached else []
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(N, in_channels, H, W) to one feature a stride: the last of each size."""
+        """(N, in_channels, H, W) to a feature for each of ``taps``, (N, C, H/stride, W/stride)."""
         x = self.stem(x)
-        features = [x] if -1 in self._taps else []
+        found = {Tap(STEM): x}
         for index, block in enumerate(self.blocks):
-            x = block(x)
-            if index in self._taps:
-                features.append(x)
-        return tuple(features)
+            inner = Tap(index, expanded=True)
+            if inner in self.taps:
+                assert isinstance(block, InvertedResidual)
+                found[inner] = block.expand(x)
+                x = block.from_expanded(found[inner], x)
+            else:
+                x = block(x)
+            if Tap(index) in self.taps:
+                found[Tap(index)] = x
+        return tuple(found[tap] for tap in self.taps)
 
 
 class ClassifierHead(nn.Module):
@@ -67,6 +72,7 @@ class ClassifierHead(nn.Module):
     def __init__(self, model: ModelSpec) -> None:
         super().__init__()
         row, channels = model.head, model.feature_channels
+        assert isinstance(row, spec_heads.ClassifierHead)
         self.conv: nn.Module = nn.Identity()
         if row.conv_channels:
             self.conv = ConvNormAct(
@@ -108,7 +114,7 @@ class MobileNet(nn.Module):
 
     def __init__(self, model: ModelSpec) -> None:
         super().__init__()
-        _require_buildable(model)
+        require_buildable(model)
         self.spec = model
         self.backbone = Backbone(model)
         self.head = ClassifierHead(model)
@@ -119,8 +125,12 @@ class MobileNet(nn.Module):
         return out
 
 
-def _require_buildable(model: ModelSpec) -> None:
-    """Refuse a spec that is plain data in order, but whose tensors no memory holds."""
+def require_buildable(model: ModelSpec) -> None:
+    """Refuse a spec that is plain data in order, but whose tensors no memory holds.
+
+    Raises:
+        SpecError: A row is too large.
+    """
     for row in model.cost().rows:
         if row.params > MAX_PARAMS:
             raise SpecError(

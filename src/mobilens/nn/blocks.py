@@ -65,7 +65,11 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) to (N, out, H/stride, W/stride)."""
-        y: Tensor = self.project(self.squeeze_excite(self.depthwise(self.expand(x))))
+        return self.from_expanded(self.expand(x), x)
+
+    def from_expanded(self, expanded: Tensor, x: Tensor) -> Tensor:
+        """Go on from what the expansion of ``x`` gave."""
+        y: Tensor = self.project(self.squeeze_excite(self.depthwise(expanded)))
         return x + y if self.residual else y
 
 

@@ -33,9 +33,9 @@ class ConvNormAct:
 
     def check(self, in_channels: int) -> None:
         """Raise SpecError if the row cannot be built on this many input channels."""
-        _positive(self, "kernel_size", "out_channels", "stride", "dilation")
-        _positive_value("in_channels", in_channels)
-        _odd_kernel("kernel_size", self.kernel_size)
+        positive(self, "kernel_size", "out_channels", "stride", "dilation")
+        positive_value("in_channels", in_channels)
+        odd_kernel("kernel_size", self.kernel_size)
 
     def walk(self, w: Walk) -> None:
         """Pass one image through."""
@@ -55,9 +55,9 @@ class DepthwiseSeparable:
 
     def check(self, in_channels: int) -> None:
         """Raise SpecError if the row cannot be built on this many input channels."""
-        _positive(self, "kernel_size", "out_channels", "stride", "dilation")
-        _positive_value("in_channels", in_channels)
-        _odd_kernel("kernel_size", self.kernel_size)
+        positive(self, "kernel_size", "out_channels", "stride", "dilation")
+        positive_value("in_channels", in_channels)
+        odd_kernel("kernel_size", self.kernel_size)
 
     def walk(self, w: Walk) -> None:
         """Pass one image through."""
@@ -94,9 +94,9 @@ class InvertedResidual:
 
     def check(self, in_channels: int) -> None:
         """Raise SpecError if the row cannot be built on this many input channels."""
-        _positive(self, "kernel_size", "expanded_channels", "out_channels", "stride", "dilation")
-        _odd_kernel("kernel_size", self.kernel_size)
-        _not_negative(self, "squeeze_channels")
+        positive(self, "kernel_size", "expanded_channels", "out_channels", "stride", "dilation")
+        odd_kernel("kernel_size", self.kernel_size)
+        not_negative(self, "squeeze_channels")
         if not self.expand and self.expanded_channels != in_channels:
             raise SpecError(
                 f"expanded_channels is {self.expanded_channels} without an expansion",
@@ -133,8 +133,8 @@ class FusedInvertedResidual:
 
     def check(self, in_channels: int) -> None:
         """Raise SpecError if the row cannot be built on this many input channels."""
-        _positive(self, "kernel_size", "expanded_channels", "out_channels", "stride", "dilation")
-        _odd_kernel("kernel_size", self.kernel_size)
+        positive(self, "kernel_size", "expanded_channels", "out_channels", "stride", "dilation")
+        odd_kernel("kernel_size", self.kernel_size)
         _residual_fits(self.residual, self.stride, in_channels, self.out_channels)
 
     def walk(self, w: Walk) -> None:
@@ -177,10 +177,10 @@ class UniversalInvertedBottleneck:
 
     def check(self, in_channels: int) -> None:
         """Raise SpecError if the row cannot be built on this many input channels."""
-        _positive(self, "expanded_channels", "out_channels", "stride", "dilation")
+        positive(self, "expanded_channels", "out_channels", "stride", "dilation")
         for name in ("start_kernel_size", "middle_kernel_size"):
             if getattr(self, name) != 0:
-                _odd_kernel(name, getattr(self, name))
+                odd_kernel(name, getattr(self, name))
         if self.stride > 1 and not (self.start_kernel_size or self.middle_kernel_size):
             raise SpecError(
                 f"stride is {self.stride} without a depthwise convolution to take it",
@@ -242,10 +242,10 @@ class MobileAttention:
 
     def check(self, in_channels: int) -> None:
         """Raise SpecError if the row cannot be built on this many input channels."""
-        _positive(self, "heads", "key_channels", "kv_stride", "kv_kernel_size", "dilation")
-        _positive_value("heads times key_channels", self.heads * self.key_channels)
-        _positive_value("in_channels", in_channels)
-        _odd_kernel("kv_kernel_size", self.kv_kernel_size)
+        positive(self, "heads", "key_channels", "kv_stride", "kv_kernel_size", "dilation")
+        positive_value("heads times key_channels", self.heads * self.key_channels)
+        positive_value("in_channels", in_channels)
+        odd_kernel("kv_kernel_size", self.kv_kernel_size)
 
     def walk(self, w: Walk) -> None:
         """Pass one image through: query, key, value, the two products, output."""
@@ -291,45 +291,6 @@ class MobileAttention:
         return w.shape
 
 
-@dataclass(frozen=True, slots=True)
-class ClassifierHead:
-    """Features to class scores: convolution, pooling, hidden layer, classifier.
-
-    Attributes:
-        num_classes: Scores given.
-        conv_channels: Pointwise convolution with BatchNorm before the pooling (V2); 0 for none.
-        hidden_channels: Pointwise layer after the pooling (V3, V4); 0 for none.
-        hidden_norm: Whether the hidden layer has BatchNorm (V4) or a bias (V3).
-        act: After the convolution and the hidden layer.
-        dropout: Probability, before the classifier.
-    """
-
-    kind: ClassVar[str] = "classifier"
-    num_classes: int
-    conv_channels: int = 0
-    hidden_channels: int = 0
-    hidden_norm: bool = False
-    act: Activation = "relu"
-    dropout: float = 0.0
-
-    def check(self, in_channels: int) -> None:
-        """Raise SpecError if the head cannot be built on this many input channels."""
-        _positive(self, "num_classes")
-        _positive_value("in_channels", in_channels)
-        _not_negative(self, "conv_channels", "hidden_channels")
-        if not 0 <= self.dropout < 1:
-            raise SpecError(f"dropout is {self.dropout}", expected="0 or more and below 1")
-
-    def walk(self, w: Walk) -> None:
-        """Pass one image through."""
-        if self.conv_channels:
-            w.conv("conv", self.conv_channels)
-        w.pool("pool")
-        if self.hidden_channels:
-            w.conv("hidden", self.hidden_channels, norm=self.hidden_norm, bias=not self.hidden_norm)
-        w.conv("classifier", self.num_classes, norm=False, bias=True)
-
-
 Block = (
     ConvNormAct
     | DepthwiseSeparable
@@ -354,27 +315,31 @@ def _squeeze_excite(w: Walk, squeeze_channels: int) -> None:
     w.shape = excited
 
 
-def _positive(block: object, *names: str) -> None:
+def positive(block: object, *names: str) -> None:
+    """Raise SpecError unless these fields are sizes of 1 or more."""
     for name in names:
-        _positive_value(name, getattr(block, name))
+        positive_value(name, getattr(block, name))
 
 
-def _positive_value(name: str, value: int) -> None:
+def positive_value(name: str, value: int) -> None:
+    """Raise SpecError unless a value is a size of 1 or more."""
     if value < 1:
         raise SpecError(f"{name} is {value}", expected="1 or more")
     if value > MAX_SIZE:
         raise SpecError(f"{name} is {value}", expected=f"at most {MAX_SIZE}")
 
 
-def _not_negative(block: object, *names: str) -> None:
+def not_negative(block: object, *names: str) -> None:
+    """Raise SpecError unless these fields are 0 or sizes."""
     for name in names:
         if getattr(block, name) < 0:
             raise SpecError(f"{name} is {getattr(block, name)}", expected="0 or more")
         if getattr(block, name):
-            _positive(block, name)
+            positive(block, name)
 
 
-def _odd_kernel(name: str, value: int) -> None:
+def odd_kernel(name: str, value: int) -> None:
+    """Raise SpecError unless a kernel has a middle."""
     if value < 1 or value % 2 == 0:
         raise SpecError(f"{name} is {value}", expected="an odd number, so that sizes stay exact")
     if value > MAX_KERNEL:

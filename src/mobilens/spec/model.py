@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from mobilens.errors import SpecError
+from mobilens.errors import SpecError, UnknownNameError
 from mobilens.spec import codec
 from mobilens.spec.blocks import (
     MAX_SIZE,
     Block,
-    ClassifierHead,
     ConvNormAct,
     MobileAttention,
     out_channels,
 )
 from mobilens.spec.cost import Cost, RowCost, Shape, Walk, row_cost
+from mobilens.spec.heads import HEADS, Head
+from mobilens.spec.taps import STEM, Body, Tap
 
 Padding = Literal["symmetric", "same"]
 WidthRule = Literal["paper", "torchvision"]
@@ -29,7 +31,7 @@ MAX_WIDTH_MULT = 1e6
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model from images to class scores; every channel count stands in it.
+    """A model from images to what its head gives; every channel count stands in it.
 
     A table of a paper, a narrower net, a pruned one and one that a search found are all of this
     type. Building one checks it, types included.
@@ -38,7 +40,7 @@ class ModelSpec:
         name: Name of the architecture, such as ``"mobilenet_v3_small"``.
         stem: First convolution.
         rows: Blocks in order.
-        head: Features to class scores.
+        head: Features to class scores, boxes or whatever it is for.
         resolution: (height, width) of the input, pixels.
         in_channels: Channels of the input image.
         width_mult: Width multiplier that it was made with; for the record.
@@ -51,7 +53,7 @@ class ModelSpec:
     name: str
     stem: ConvNormAct
     rows: tuple[Block, ...]
-    head: ClassifierHead
+    head: Head
     resolution: tuple[int, int] = (224, 224)
     in_channels: int = 3
     width_mult: float = 1.0
@@ -82,16 +84,21 @@ class ModelSpec:
             )
         channels = self.in_channels
         for where, block in self.named_rows():
-            try:
+            with _named(where, block.kind):
                 block.check(channels)
-            except SpecError as error:
-                raise SpecError(
-                    f"{where} ({block.kind}): {error.given}",
-                    expected=error.expected,
-                    remedy=error.remedy,
-                ) from None
-            if not isinstance(block, ClassifierHead):
-                channels = out_channels(block, channels)
+            channels = out_channels(block, channels)
+        with _named("head", self.head.kind):
+            self.head.check(tuple(map(self.body.channels, self.taps)))
+
+    @property
+    def body(self) -> Body:
+        """Stem and rows."""
+        return Body(self.stem, self.rows)
+
+    @property
+    def taps(self) -> tuple[Tap, ...]:
+        """Where the head reads."""
+        return self.head.taps(self.body)
 
     @property
     def output_stride(self) -> int:
@@ -100,38 +107,59 @@ class ModelSpec:
 
     @property
     def num_classes(self) -> int:
-        """Scores given."""
+        """Classes told apart."""
         return self.head.num_classes
 
     @property
     def feature_channels(self) -> int:
-        """Channels that the last row gives to the head."""
-        channels = self.stem.out_channels
-        for row in self.rows:
-            channels = out_channels(row, channels)
-        return channels
+        """Channels that the last row gives."""
+        return self.body.channels(self.body.last)
 
-    def named_rows(self) -> Iterator[tuple[str, Block | ClassifierHead]]:
-        """Stem, rows and head with their names in messages and tables."""
+    def named_rows(self) -> Iterator[tuple[str, Block]]:
+        """Stem and rows with their names in messages and tables."""
         yield "stem", self.stem
         for index, row in enumerate(self.rows):
             yield f"row {index}", row
-        yield "head", self.head
 
     def cost(self) -> Cost:
         """Count params, MACs and memory, row by row, for one image."""
         shape = Shape(self.in_channels, *self.resolution)
         rows: list[RowCost] = []
-        for where, block in self.named_rows():
+        tapped: dict[Tap, Shape] = {}
+        for index, (where, block) in enumerate(self.named_rows(), start=STEM):
             walk = Walk(shape)
-            block.walk(walk)
+            with walk.keeping(sum(one.elements for one in tapped.values())):
+                block.walk(walk)
             rows.append(row_cost(where, block.kind, walk.ops))
             shape = walk.shape
+            for tap in self.taps:
+                if tap.row == index:
+                    tapped[tap] = walk.ops[0].output if tap.expanded else shape
+        walk = Walk(shape)
+        features = tuple(tapped[tap] for tap in self.taps)
+        with walk.keeping(sum(one.elements for one in features[:-1])):
+            self.head.walk(walk, features)
+        rows.append(row_cost("head", self.head.kind, walk.ops))
         return Cost(tuple(rows))
 
     def with_classes(self, num_classes: int) -> ModelSpec:
         """The same model for another number of classes."""
         return replace(self, head=replace(self.head, num_classes=num_classes))
+
+    def with_head(self, kind: str, num_classes: int) -> ModelSpec:
+        """The same model under another head, as it is usual there.
+
+        Args:
+            kind: One of ``spec.heads.HEADS``.
+            num_classes: Classes told apart.
+
+        Raises:
+            UnknownNameError: No such head.
+            SpecError: It cannot stand on this model.
+        """
+        if kind not in HEADS:
+            raise UnknownNameError.among("head", kind, HEADS)
+        return replace(self, head=HEADS[kind].on(self, num_classes))
 
     def with_output_stride(self, output_stride: int) -> ModelSpec:
         """The same model with dilation for the strides beyond ``output_stride``.
@@ -187,3 +215,14 @@ class ModelSpec:
             raise SpecError(f"spec format is {given!r}", expected="an object with format 1")
         fields = {key: item for key, item in value.items() if key != "format"}
         return codec.from_json(cls, fields, "spec")
+
+
+@contextmanager
+def _named(where: str, kind: str) -> Iterator[None]:
+    """Say in an error which row it is about."""
+    try:
+        yield
+    except SpecError as error:
+        raise SpecError(
+            f"{where} ({kind}): {error.given}", expected=error.expected, remedy=error.remedy
+        ) from None

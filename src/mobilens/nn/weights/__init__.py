@@ -6,6 +6,7 @@ from mobilens.nn.weights.auto import auto_weights
 from mobilens.nn.weights.batchnorm import balance_filters, recover_batchnorm
 from mobilens.nn.weights.pretrained import (
     PretrainedWeights,
+    apply_backbone,
     apply_pretrained,
     fit_state_dict,
     load_pretrained,
@@ -15,6 +16,7 @@ from mobilens.nn.weights.registry import Entry, list_weights
 __all__ = [
     "Entry",
     "PretrainedWeights",
+    "apply_backbone",
     "apply_pretrained",
     "auto_weights",
     "balance_filters",

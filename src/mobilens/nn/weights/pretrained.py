@@ -224,6 +224,28 @@ def apply_pretrained(net: nn.Module, weights: PretrainedWeights) -> None:
     net.load_state_dict(dict(weights.tensors), strict=False)
 
 
+def apply_backbone(net: nn.Module, weights: PretrainedWeights) -> None:
+    """Copy weights of a classifier into a net with another head, as far as their names go.
+
+    Args:
+        net: It has a ``backbone``, and perhaps parts of the head under the classifier's names.
+        weights: They must hold the whole backbone.
+
+    Raises:
+        WeightsError: The backbones differ.
+    """
+    state = net.state_dict()
+    shared = {
+        name: tensor
+        for name, tensor in weights.tensors.items()
+        if name in state and state[name].shape == tensor.shape
+    }
+    for name in state:
+        if name.startswith("backbone.") and name not in shared:
+            raise WeightsError(f"{weights.name} and the net differ in {name}")
+    net.load_state_dict(shared, strict=False)
+
+
 def _require_same_function(built: ModelSpec, weights: PretrainedWeights) -> None:
     """Tensors of one shape give another function under another padding or epsilon."""
     wanted = weights.model

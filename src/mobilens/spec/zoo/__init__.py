@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from mobilens.errors import SpecError, UnknownNameError
 from mobilens.spec import codec
+from mobilens.spec.heads import ClassifierHead
 from mobilens.spec.model import MAX_WIDTH_MULT, WIDTH_RULES, ModelSpec, Padding, WidthRule
 from mobilens.spec.zoo.mobilenet_v1 import mobilenet_v1
 from mobilens.spec.zoo.mobilenet_v2 import mobilenet_v2
@@ -90,6 +91,7 @@ def build_spec(
     makes_v3 = name.startswith("mobilenet_v3")
     spec = ZOO[name](width_mult, width_rule) if makes_v3 else ZOO[name](width_mult)
     size = spec.resolution if resolution is None else resolution
+    assert isinstance(spec.head, ClassifierHead)
     head = replace(
         spec.head,
         num_classes=num_classes,

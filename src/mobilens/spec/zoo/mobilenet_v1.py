@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mobilens.spec.blocks import ClassifierHead, ConvNormAct, DepthwiseSeparable
+from mobilens.spec.blocks import ConvNormAct, DepthwiseSeparable
+from mobilens.spec.heads.classifier import ClassifierHead
 from mobilens.spec.model import ModelSpec
 
 # stride, channels

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mobilens.spec.blocks import ClassifierHead, ConvNormAct, InvertedResidual
+from mobilens.spec.blocks import ConvNormAct, InvertedResidual
+from mobilens.spec.heads.classifier import ClassifierHead
 from mobilens.spec.model import ModelSpec
 from mobilens.spec.zoo.widths import make_divisible
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mobilens.spec.blocks import Activation, ClassifierHead, ConvNormAct, InvertedResidual
+from mobilens.spec.blocks import Activation, ConvNormAct, InvertedResidual
+from mobilens.spec.heads.classifier import ClassifierHead
 from mobilens.spec.model import ModelSpec, WidthRule
 from mobilens.spec.zoo.widths import make_divisible
 

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from mobilens.spec.blocks import (
     Activation,
     Block,
-    ClassifierHead,
     ConvNormAct,
     FusedInvertedResidual,
     MobileAttention,
     UniversalInvertedBottleneck,
     out_channels,
 )
+from mobilens.spec.heads.classifier import ClassifierHead
 from mobilens.spec.model import ModelSpec
 from mobilens.spec.zoo.widths import make_divisible
 
