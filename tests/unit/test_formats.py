@@ -33,7 +33,7 @@ def labels(listing: Listing) -> dict[str, str]:
 
 
 def test_formats_are_listed():
-    assert FORMATS == ("image_folder", "csv_file", "globs")
+    assert FORMATS["class"] == ("image_folder", "csv_file", "globs")
 
 
 def test_nothing_there_names_the_nearest(tmp_path: Path):

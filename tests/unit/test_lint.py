@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from mobilens.data.dataset import DataSplits, load_splits
+from mobilens.data.dataset import Dataset, DataSplits, Sample, load_splits
 from mobilens.data.lint import Finding, LintReport, check_splits, find_mislabelled
 from mobilens.data.lint.balance import (
+    THINGS,
     find_imbalance,
     find_precision,
     find_similar_names,
@@ -21,6 +22,7 @@ from mobilens.data.lint.balance import (
 )
 from mobilens.data.lint.mislabelled import find_suspects
 from mobilens.data.lint.near import aligned_similarity, find_near_pairs
+from mobilens.vision.boxes import BoxTarget
 
 
 def picture(seed: int, size: tuple[int, int] = (120, 160)) -> Image.Image:
@@ -297,6 +299,72 @@ def test_precision():
         "(95 % interval)"
     )
     assert find_precision({"a": 0}) == []
+
+
+def test_things_are_no_images():
+    learn, measure = find_small_classes({"a": 9}, {"a": 9}, THINGS)
+    assert learn.message == "1 class with fewer than 10 things to learn from"
+    assert learn.items[0].text == "a: 9 things"
+    assert measure.message == (
+        "1 class with fewer than 10 things to measure on: their own figures are rough"
+    )
+    assert measure.remedy == "hold out more images of them, or judge by the mean only"
+    assert measure.items[0].text == (
+        "a: 9 things; all of them found would still mean anything from 70 to 100 %"
+    )
+    (uneven,) = find_imbalance({"a": 100, "b": 10}, THINGS)
+    assert uneven.message == (
+        "the largest class has 10.0 times as many things to learn from as the smallest "
+        "(a 100, b 10)"
+    )
+    assert uneven.remedy == "look at the precision of each class, not at the mean alone"
+
+
+def boxes_in(names: str, shift: float = 0.0) -> BoxTarget:
+    """A box for each letter: ``a`` is class 0."""
+    sides = np.array([[5, 5, 60 + shift, 60]] * len(names), np.float32).reshape(-1, 4)
+    numbers = np.array(["ab".index(name) for name in names], np.int64)
+    return BoxTarget(sides, numbers, np.zeros(len(names), bool))
+
+
+def boxes_dataset(root: Path, split: str, targets: dict[str, BoxTarget]) -> Dataset:
+    samples = tuple(Sample(root / name, target) for name, target in targets.items())
+    return Dataset(root, split, ("a", "b"), samples, "boxes")
+
+
+def test_boxes_are_checked_as_boxes(tmp_path: Path):
+    for index in range(9):
+        save(picture(index), tmp_path / f"{index}.jpg", quality=90)
+    save(picture(40, (500, 700)), tmp_path / "large.jpg")
+    shutil.copy(tmp_path / "0.jpg", tmp_path / "copy.jpg")
+    shutil.copy(tmp_path / "1.jpg", tmp_path / "again.jpg")
+    save(picture(2), tmp_path / "near.jpg", quality=60)
+    save(picture(3), tmp_path / "close.jpg", quality=60)
+    train = {f"{index}.jpg": boxes_in("aab", index) for index in range(6)}
+    train |= {"copy.jpg": boxes_in("aab", 7), "again.jpg": boxes_in("aab", 1)}
+    train |= {"near.jpg": boxes_in("ab", 9), "large.jpg": boxes_in("")}
+    val = {f"{index}.jpg": boxes_in("ab", index) for index in range(6, 9)}
+    val |= {"close.jpg": boxes_in("a", 4)}
+    splits = DataSplits(
+        boxes_dataset(tmp_path, "train", train), boxes_dataset(tmp_path, "val", val)
+    )
+    report = check_splits(splits)
+    # A near twin with other boxes is a twin, an image of another size no class of its own, and
+    # how sure a share of right answers is says nothing of boxes.
+    assert sorted(kinds(report)) == [
+        "conflict",
+        "duplicate",
+        "few_to_learn",
+        "few_to_measure",
+        "near_duplicate",
+        "near_leak",
+    ]
+    conflict = finding(report, "conflict")
+    assert conflict.message == "1 image whose copies have different boxes"
+    assert conflict.items[0].text == "0.jpg = copy.jpg"
+    assert finding(report, "near_leak").paths == ("3.jpg", "close.jpg")
+    assert report.counts == {"train": {"a": 17, "b": 9}, "val": {"a": 4, "b": 3}}
+    assert report.num_images == report.to_json()["num_images"] == 14
 
 
 def test_similar_names():

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mobilens.vision.orientation import read_orientation, stored_box, swaps_sides, turn_upright
+from mobilens.vision.orientation import (
+    read_orientation,
+    stored_box,
+    swaps_sides,
+    turn_upright,
+    upright_box,
+)
 
 ORIENTATIONS = range(1, 9)
 
@@ -79,3 +85,15 @@ def test_a_box_cut_from_stored_pixels_is_the_box_of_the_upright_image(orientatio
 def test_sides_are_swapped_by_the_four_that_turn_a_quarter(orientation):
     upright = turn_upright(Image.new("L", (5, 3)), orientation)
     assert (upright.size == (3, 5)) == swaps_sides(orientation)
+
+
+@given(
+    st.integers(1, 8),
+    st.tuples(st.integers(1, 10_000), st.integers(1, 10_000)),
+    st.tuples(*[st.floats(-100, 20_000)] * 4),
+)
+def test_a_box_comes_back_from_the_stored_pixels(orientation, size, box):
+    there = stored_box(box, size, orientation)
+    assert upright_box(there, size, orientation) == pytest.approx(box, abs=1e-6)
+    back = upright_box(box, size, orientation)
+    assert stored_box(back, size, orientation) == pytest.approx(box, abs=1e-6)

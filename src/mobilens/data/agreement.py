@@ -1,23 +1,26 @@
-"""Checks that class names agree: two at least, the same in every part, all known to a model."""
+"""Checks that class names agree: enough of them, the same in every part, all known to a model."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
 
+from mobilens.data.labels import label_kind
 from mobilens.data.listing import Listing, Part, some
 from mobilens.data.names import clean_name, order_classes
 from mobilens.errors import DataError
 
 
-def require_two_classes(listing: Listing, class_names: Sequence[str]) -> None:
-    """Refuse data from which nothing can be told apart.
+def require_enough_classes(listing: Listing, class_names: Sequence[str]) -> None:
+    """Refuse data from which nothing can be told apart, or found.
 
     Raises:
-        DataError: There is one class only.
+        DataError: There is one class only where it takes two, or none.
     """
-    if len(class_names) > 1:
+    if len(class_names) >= label_kind(listing.labels).LEAST_CLASSES:
         return
+    if not class_names:
+        raise DataError(f"{listing.name} labels nothing", expected="one label or more")
     empty = order_classes(name for part in listing.parts for name in part.empty)
     raise DataError(
         f"{listing.name} has one class only: {class_names[0]}",
@@ -28,10 +31,13 @@ def require_two_classes(listing: Listing, class_names: Sequence[str]) -> None:
     )
 
 
-def require_same_classes(train: Part, other: Part, *, may_lack: bool = False) -> None:
+def require_same_classes(
+    listing: Listing, train: Part, other: Part, *, may_lack: bool = False
+) -> None:
     """Refuse to measure other classes than those that are learnt.
 
     Args:
+        listing: Both are parts of it.
         train: The part to learn from.
         other: The part to measure on.
         may_lack: Whether ``other`` may lack some of the classes.
@@ -39,7 +45,8 @@ def require_same_classes(train: Part, other: Part, *, may_lack: bool = False) ->
     Raises:
         DataError: The classes differ; the message names the difference, in both directions.
     """
-    ours, theirs = _labels(train), _labels(other)
+    ours, theirs = set(listing.names_in(train)), set(listing.names_in(other))
+    may_lack = may_lack or listing.labels != "class"
     only_train = () if may_lack else order_classes(ours - theirs)
     only_other = order_classes(theirs - ours)
     if not only_train and not only_other:
@@ -71,7 +78,7 @@ def require_known_classes(listing: Listing, part: Part, class_names: Sequence[st
         DataError: A label is none of ``class_names``; the message names the difference.
     """
     known = {clean_name(name) for name in class_names}
-    labels = _labels(part)
+    labels = set(listing.names_in(part))
     unknown = order_classes(labels - known)
     if not unknown:
         return
@@ -83,10 +90,6 @@ def require_known_classes(listing: Listing, part: Part, class_names: Sequence[st
         else f"the model's classes: {some(order_classes(known), 10)}",
         remedy=_renaming(unknown, unused, "the data"),
     )
-
-
-def _labels(part: Part) -> set[str]:
-    return {label for _, label in part.files}
 
 
 def _renaming(wrong: Iterable[str], right: Sequence[str], where: str) -> str:

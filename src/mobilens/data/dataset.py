@@ -12,13 +12,14 @@ from typing import Any
 
 from mobilens.cores import usable_cores
 from mobilens.data.agreement import (
+    require_enough_classes,
     require_known_classes,
     require_same_classes,
-    require_two_classes,
 )
 from mobilens.data.files import common_folder
 from mobilens.data.formats import read_source
 from mobilens.data.holdout import hold_out
+from mobilens.data.labels import label_kind
 from mobilens.data.listing import Listing, Part, Source, some
 from mobilens.data.names import clean_name, order_classes, relative_name
 from mobilens.errors import DataError, UsageError
@@ -32,7 +33,8 @@ class Sample:
 
     Attributes:
         path: The image file.
-        target: For classification, the index of its class.
+        target: For classification, the index of its class; for others as their kind of labels
+            has it (``data.labels``).
     """
 
     path: Path
@@ -61,12 +63,14 @@ class Dataset:
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
         class_names: In the order of the targets.
         samples: In the order of class and name.
+        labels: Kind of its labels, one of ``data.labels.LABELS``.
     """
 
     root: Path
     split: str
     class_names: tuple[str, ...]
     samples: tuple[Sample, ...]
+    labels: str = "class"
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -76,9 +80,16 @@ class Dataset:
         return relative_name(sample.path, self.root)
 
     def class_counts(self) -> dict[str, int]:
-        """Samples of each class, in the order of the classes; 0 where there is none."""
-        counts = Counter(sample.target for sample in self.samples)
+        """Things of each class, in the order of the classes; 0 where there is none."""
+        kind = label_kind(self.labels)
+        counts = Counter(
+            number for sample in self.samples for number in kind.classes(sample.target)
+        )
         return {name: counts[index] for index, name in enumerate(self.class_names)}
+
+    def label_text(self, sample: Sample) -> str:
+        """What a sample is labelled with, in words; other labels have other words."""
+        return label_kind(self.labels).text(sample.target, self.class_names)
 
     def without(self, paths: Collection[Path]) -> Dataset:
         """The same data set less the files at ``paths``, such as those that do not decode."""
@@ -97,7 +108,7 @@ class Dataset:
         with ThreadPoolExecutor(usable_cores()) as pool:
             contents = pool.map(_content_hash, (sample.path for sample in self.samples))
             rows = sorted(
-                (self.name_of(sample), self.class_names[sample.target], content)
+                (self.name_of(sample), self.label_text(sample), content)
                 for sample, content in zip(self.samples, contents, strict=True)
             )
         digest = hashlib.sha256()
@@ -128,7 +139,13 @@ class DataSplits:
         return hashlib.sha256(both.encode()).hexdigest()
 
 
-def load_splits(source: Source, *, val_fraction: float = VAL_FRACTION, seed: int = 0) -> DataSplits:
+def load_splits(
+    source: Source,
+    *,
+    labels: str = "class",
+    val_fraction: float = VAL_FRACTION,
+    seed: int = 0,
+) -> DataSplits:
     """Load training and validation data.
 
     Where the source is not divided, a share of each class is held out, chosen by a hash of each
@@ -137,6 +154,7 @@ def load_splits(source: Source, *, val_fraction: float = VAL_FRACTION, seed: int
 
     Args:
         source: A folder, a CSV file, a pattern, or a list of patterns, folders and files.
+        labels: Kind of labels to look for, one of ``data.labels.LABELS``.
         val_fraction: Share held out where the source is not divided, above 0 and below 1.
         seed: Chooses other files to hold out.
 
@@ -147,24 +165,29 @@ def load_splits(source: Source, *, val_fraction: float = VAL_FRACTION, seed: int
     """
     if not 0 < val_fraction < 1:
         raise UsageError(f"val_fraction is {val_fraction}", expected="above 0 and below 1")
-    listing = read_source(source)
+    listing = read_source(source, labels)
     train, val, notes = _divide(listing, val_fraction, seed)
-    class_names = order_classes(label for _, label in train.files)
-    require_two_classes(listing, class_names)
-    require_same_classes(train, val, may_lack=bool(notes))
+    class_names = listing.class_names or order_classes(listing.names_in(train))
+    require_enough_classes(listing, class_names)
     test = listing.part("test") if listing.part("val") else None
-    if test is not None:
-        require_same_classes(train, test, may_lack=True)
+    if not listing.class_names:
+        require_same_classes(listing, train, val, may_lack=bool(notes))
+        if test is not None:
+            require_same_classes(listing, train, test, may_lack=True)
     return DataSplits(
-        _build(train, "train", class_names),
-        _build(val, "val", class_names),
+        _build(listing, train, "train", class_names),
+        _build(listing, val, "val", class_names),
         listing.notes + notes,
-        _build(test, "test", class_names) if test else None,
+        _build(listing, test, "test", class_names) if test else None,
     )
 
 
 def load_split(
-    source: Source, split: str = "val", class_names: Sequence[str] | None = None
+    source: Source,
+    split: str = "val",
+    class_names: Sequence[str] | None = None,
+    *,
+    labels: str = "class",
 ) -> Dataset:
     """Load one split, to measure on.
 
@@ -177,6 +200,7 @@ def load_split(
         split: ``"val"``, ``"train"``, ``"test"`` or ``"all"``.
         class_names: A model's classes in its order, of which the source may lack some; by default
             the source's own, in the one order.
+        labels: Kind of labels to look for.
 
     Raises:
         DataError: The source cannot be used, lacks the part, or has classes that ``class_names``
@@ -185,15 +209,17 @@ def load_split(
     """
     if split not in ("val", "train", "test", "all"):
         raise UsageError(f"split is {split!r}", expected="val, train, test or all")
-    listing = read_source(source)
+    listing = read_source(source, labels)
     part = _part_for(listing, split)
     if class_names is None:
-        names = order_classes(label for item in listing.parts for _, label in item.files)
-        require_two_classes(listing, names)
+        names = listing.class_names or order_classes(
+            name for item in listing.parts for name in listing.names_in(item)
+        )
+        require_enough_classes(listing, names)
     else:
         names = tuple(class_names)
         require_known_classes(listing, part, names)
-    return _build(part, part.split or "all", names)
+    return _build(listing, part, part.split or "all", names)
 
 
 def _divide(listing: Listing, fraction: float, seed: int) -> tuple[Part, Part, tuple[str, ...]]:
@@ -207,10 +233,12 @@ def _divide(listing: Listing, fraction: float, seed: int) -> tuple[Part, Part, t
         )
     if val is not None:
         return train, val, ()
-    rest, held = hold_out(train, fraction, seed)
+    rest, held = hold_out(train, fraction, seed, labels=listing.labels)
     if not held.files:
         raise DataError(
-            f"every class of {listing.name} has one image only",
+            f"every class of {listing.name} has one image only"
+            if listing.labels == "class"
+            else f"{listing.name} has one image only",
             expected="two at least, to learn from one and measure on the other",
         )
     note = (
@@ -237,15 +265,19 @@ def _part_for(listing: Listing, split: str) -> Part:
     return train if split == "train" else val
 
 
-def _build(part: Part, split: str, class_names: tuple[str, ...]) -> Dataset:
+def _build(listing: Listing, part: Part, split: str, class_names: tuple[str, ...]) -> Dataset:
+    kind = label_kind(listing.labels)
     # A model's names may be stored in another Unicode form than the labels.
     index = {clean_name(name): position for position, name in enumerate(class_names)}
-    files = sorted(
-        (index[label], relative_name(path, part.root), path) for path, label in part.files
+    # By class, where an image has one, and by name.
+    order = sorted(
+        (sorted({index[name] for name in kind.names(label)})[:1], relative_name(path, part.root), i)
+        for i, (path, label) in enumerate(part.files)
     )
-    return Dataset(
-        part.root, split, class_names, tuple(Sample(path, target) for target, _, path in files)
+    samples = tuple(
+        Sample(part.files[i][0], kind.target(part.files[i][1], index)) for _, _, i in order
     )
+    return Dataset(part.root, split, class_names, samples, listing.labels)
 
 
 def _content_hash(path: Path) -> str:

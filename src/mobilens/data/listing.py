@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from mobilens.data.labels import label_kind
 
 Split = Literal["train", "val", "test"]
 Source = str | Path | Sequence[str | Path]
@@ -25,13 +27,13 @@ class Part:
     Attributes:
         split: Which part of the data it is; None where the source does not divide itself.
         root: Folder that files are named from.
-        files: (path, label) of each file.
+        files: (path, label) of each file; the label is of the listing's kind.
         empty: Class folders without an image.
     """
 
     split: Split | None
     root: Path
-    files: tuple[tuple[Path, str], ...]
+    files: tuple[tuple[Path, Any], ...]
     empty: tuple[str, ...] = ()
 
 
@@ -43,11 +45,20 @@ class Listing:
         name: The source in messages.
         parts: One without a split, or one of each split that exists.
         notes: What a person should know about the reading, one sentence each.
+        labels: Kind of the labels, one of ``data.labels.LABELS``.
+        class_names: Classes in the source's own order, where it states them; else empty.
     """
 
     name: str
     parts: tuple[Part, ...]
     notes: tuple[str, ...] = ()
+    labels: str = "class"
+    class_names: tuple[str, ...] = ()
+
+    def names_in(self, part: Part) -> Iterator[str]:
+        """The classes that the labels of a part speak of, each as often as they do."""
+        names = label_kind(self.labels).names
+        return (name for _, label in part.files for name in names(label))
 
     def part(self, *splits: Split | None) -> Part | None:
         """The first of ``splits`` that exists."""

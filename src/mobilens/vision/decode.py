@@ -92,6 +92,19 @@ class Decoded:
     reduction: int = 1
 
 
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its image before any pixel.
+
+    Attributes:
+        size: (height, width) of the upright image, pixels.
+        orientation: EXIF orientation that turns the stored pixels upright, 1 to 8.
+    """
+
+    size: tuple[int, int]
+    orientation: int = 1
+
+
 def decode(
     source: Source, fill: Colour, reduction_for: Callable[[tuple[int, int]], int] | None = None
 ) -> Decoded:
@@ -142,8 +155,8 @@ def opened(image: Image.Image, fill: Colour) -> Decoded:
         raise ImageError(f"image in memory: {_reason(error, b'')}") from error
 
 
-def read_size(source: Source) -> tuple[int, int]:
-    """Read the upright (height, width) from the header.
+def read_header(source: Source) -> Header:
+    """Read the upright size and the orientation.
 
     Raises:
         ImageError: As ``decode``, as far as the header shows it.
@@ -151,7 +164,17 @@ def read_size(source: Source) -> tuple[int, int]:
     with _reading(source) as image:
         if isinstance(image, PngImagePlugin.PngImageFile) and "exif" not in image.info:
             image.load()
-        return _upright(image.size, _orientation(image))
+        orientation = _orientation(image)
+        return Header(_upright(image.size, orientation), orientation)
+
+
+def read_size(source: Source) -> tuple[int, int]:
+    """Read the upright (height, width) from the header.
+
+    Raises:
+        ImageError: As ``decode``, as far as the header shows it.
+    """
+    return read_header(source).size
 
 
 @contextmanager

@@ -83,6 +83,23 @@ def stored_box(box: Box, size: tuple[int, int], orientation: int) -> Box:
     return left, top, right, bottom
 
 
+def upright_box(box: Box, size: tuple[int, int], orientation: int) -> Box:
+    """Carry a box from the stored pixels to the upright image, as ``stored_box`` the other way.
+
+    Args:
+        box: Left, top, right, bottom in the stored pixels.
+        size: (height, width) of the upright image.
+        orientation: EXIF orientation, 1 to 8.
+    """
+    left, top, right, bottom = box
+    width, height = size if swaps_sides(orientation) else size[::-1]
+    if orientation in _MIRRORED_X:
+        left, right = width - right, width - left
+    if orientation in _MIRRORED_Y:
+        top, bottom = height - bottom, height - top
+    return (top, left, bottom, right) if swaps_sides(orientation) else (left, top, right, bottom)
+
+
 def turn_upright(image: Image.Image, orientation: int) -> Image.Image:
     """Turn stored pixels as a person sees them; the same object where nothing is to be done."""
     method = _TRANSPOSE.get(orientation)

@@ -15,13 +15,17 @@ from mobilens.data.formats import globs
 from mobilens.data.listing import Listing, Source
 from mobilens.errors import DataError
 
-# In the order in which they are asked.
-FORMATS = ("image_folder", "csv_file", "globs")
-
-EXPECTED = (
-    "a folder with one folder of images per class, a CSV file with a path and a label column, "
-    "or patterns such as 'cats/*.jpg' 'dogs/*.jpg'"
-)
+# For each kind of labels, in the order in which they are asked.
+FORMATS = {
+    "class": ("image_folder", "csv_file", "globs"),
+    "boxes": ("coco", "yolo", "voc"),
+}
+EXPECTED = {
+    "class": "a folder with one folder of images per class, a CSV file with a path and a label "
+    "column, or patterns such as 'cats/*.jpg' 'dogs/*.jpg'",
+    "boxes": "a folder with boxes as COCO's JSON, YOLO's text files or Pascal VOC's XML, or the "
+    "JSON or YAML file itself",
+}
 
 
 class Format(Protocol):
@@ -36,11 +40,12 @@ class Format(Protocol):
         ...
 
 
-def read_source(source: Source) -> Listing:
+def read_source(source: Source, labels: str = "class") -> Listing:
     """List the files of a source of any known format.
 
     Args:
         source: A folder, a CSV file, a pattern, or a list of patterns, folders and files.
+        labels: Kind of labels to look for, one of ``data.labels.LABELS``.
 
     Raises:
         DataError: The source does not exist, is of no known format or cannot be used.
@@ -50,17 +55,17 @@ def read_source(source: Source) -> Listing:
     if "" in arguments:
         raise DataError(
             "an empty name was given for the data",
-            expected=EXPECTED,
+            expected=EXPECTED[labels],
             remedy="look at the shell variable that it came from",
         )
-    for name in FORMATS:
+    for name in FORMATS[labels]:
         module = cast(Format, importlib.import_module(f"mobilens.data.formats.{name}"))
         if module.recognises(arguments):
             try:
                 return module.read(arguments)
             except OSError as error:
                 raise DataError(f"{error.filename} cannot be read: {error.strerror}") from None
-    raise _unrecognised(arguments)
+    raise _unrecognised(arguments, EXPECTED[labels])
 
 
 def located(arguments: tuple[str, ...], folder: Path) -> tuple[str, ...]:
@@ -68,19 +73,21 @@ def located(arguments: tuple[str, ...], folder: Path) -> tuple[str, ...]:
     return tuple(globs.located(argument, folder) for argument in arguments)
 
 
-def _unrecognised(arguments: tuple[str, ...]) -> DataError:
+def _unrecognised(arguments: tuple[str, ...], expected: str) -> DataError:
     if not arguments:
-        return DataError("no data was given", expected=EXPECTED)
+        return DataError("no data was given", expected=expected)
     path = Path(arguments[0]).expanduser()
     if path.is_file():
         kind = "an archive" if path.suffix.lower() in (".zip", ".gz", ".tar", ".tgz") else "a file"
         remedy = "unpack it and give the folder" if kind == "an archive" else ""
-        return DataError(f"{path} is {kind}", expected=EXPECTED, remedy=remedy)
+        return DataError(f"{path} is {kind}", expected=expected, remedy=remedy)
+    if path.is_dir():
+        return DataError(f"{path} holds no labels of a known form", expected=expected)
     folder = path.parent
     near = [item.name for item in folder.iterdir()] if folder.is_dir() else []
     close = difflib.get_close_matches(path.name, near, n=1)
     return DataError(
         f"there is nothing at {path}",
-        expected=EXPECTED,
+        expected=expected,
         remedy=str(folder / close[0]) if close else "",
     )

@@ -1,9 +1,10 @@
-"""Are there enough images of each class, to learn from and to measure on?"""
+"""Are there enough images, or things in them, of each class, to learn from and to measure on?"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from mobilens.data.lint.finding import Finding, Item, Severity, counted
 from mobilens.vision.intervals import wilson
@@ -20,12 +21,34 @@ ASSUMED_ACCURACY = 0.9
 Counts = Mapping[str, int]
 
 
-def find_small_classes(train: Counts, val: Counts) -> list[Finding]:
+@dataclass(frozen=True)
+class Counted:
+    """What is counted of each class, and what is said of it.
+
+    Attributes:
+        noun: One of them.
+        right: What becomes of one that is answered as it should be.
+        figure: What is measured of each class.
+        whole: What is measured of all together.
+    """
+
+    noun: str
+    right: str
+    figure: str
+    whole: str
+
+
+IMAGES = Counted("image", "right", "accuracy", "total")
+THINGS = Counted("thing", "found", "precision", "mean")
+
+
+def find_small_classes(train: Counts, val: Counts, what: Counted = IMAGES) -> list[Finding]:
     """Find classes with too few images to learn from or to measure on.
 
     Args:
-        train: Readable images of each class to learn from.
-        val: Readable images of each class to measure on.
+        train: Readable images of each class to learn from, or things in them.
+        val: The same to measure on.
+        what: Which of these.
     """
     findings = []
     few = _below(MIN_TO_LEARN, train)
@@ -35,10 +58,10 @@ def find_small_classes(train: Counts, val: Counts) -> list[Finding]:
             Finding(
                 "few_to_learn",
                 severity,
-                f"{counted(len(few), 'class', 'classes')} with fewer than {MIN_TO_LEARN} images "
-                "to learn from",
+                f"{counted(len(few), 'class', 'classes')} with fewer than {MIN_TO_LEARN} "
+                f"{what.noun}s to learn from",
                 "add images, or merge them with a class that is like them",
-                tuple(Item(f"{name}: {counted(count, 'image')}") for name, count in few),
+                tuple(Item(f"{name}: {counted(count, what.noun)}") for name, count in few),
             )
         )
     few = _below(MIN_TO_MEASURE, val)
@@ -48,16 +71,16 @@ def find_small_classes(train: Counts, val: Counts) -> list[Finding]:
             Finding(
                 "few_to_measure",
                 severity,
-                f"{counted(len(few), 'class', 'classes')} with fewer than {MIN_TO_MEASURE} images "
-                "to measure on: their own figures are rough",
-                "hold out more images of them, or judge by the total only",
-                tuple(Item(_measured_on(name, count)) for name, count in few),
+                f"{counted(len(few), 'class', 'classes')} with fewer than {MIN_TO_MEASURE} "
+                f"{what.noun}s to measure on: their own figures are rough",
+                f"hold out more images of them, or judge by the {what.whole} only",
+                tuple(Item(_measured_on(name, count, what)) for name, count in few),
             )
         )
     return findings
 
 
-def find_imbalance(train: Counts) -> list[Finding]:
+def find_imbalance(train: Counts, what: Counted = IMAGES) -> list[Finding]:
     """Compare the largest class with the smallest."""
     least, name = min((count, name) for name, count in train.items())
     most, other = max((count, name) for name, count in train.items())
@@ -68,15 +91,15 @@ def find_imbalance(train: Counts) -> list[Finding]:
         Finding(
             "imbalance",
             "warning" if ratio >= UNBALANCED_RATIO else "note",
-            f"the largest class has {ratio:.1f} times as many images to learn from as the "
+            f"the largest class has {ratio:.1f} times as many {what.noun}s to learn from as the "
             f"smallest ({other} {most:,}, {name} {least:,})",
-            "look at the accuracy of each class, not at the total alone",
+            f"look at the {what.figure} of each class, not at the {what.whole} alone",
         )
     ]
 
 
 def find_precision(val: Counts) -> list[Finding]:
-    """Say how sure a figure on the validation images can be."""
+    """Say how sure a share of right answers, one to an image, can be."""
     total = sum(val.values())
     estimate = wilson(round(ASSUMED_ACCURACY * total), total)
     if estimate is None:
@@ -119,11 +142,11 @@ def _below(limit: int, counts: Counts) -> list[tuple[str, int]]:
     )
 
 
-def _measured_on(name: str, count: int) -> str:
+def _measured_on(name: str, count: int, what: Counted) -> str:
     estimate = wilson(count, count)
     if estimate is None:
         return f"{name}: none, so it is not measured at all"
     return (
-        f"{name}: {counted(count, 'image')}; all of them right would still mean anything from "
-        f"{100 * estimate.low:.0f} to 100 %"
+        f"{name}: {counted(count, what.noun)}; all of them {what.right} would still mean anything "
+        f"from {100 * estimate.low:.0f} to 100 %"
     )

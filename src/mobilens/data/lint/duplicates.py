@@ -22,8 +22,14 @@ SHOWN_COPIES = 4
 Twins = tuple[Photo, Photo, NearPair]
 
 
-def find_exact_duplicates(photos: Sequence[Photo]) -> list[Finding]:
-    """Find files with the same content: under two labels, in two splits, or merely twice."""
+def find_exact_duplicates(photos: Sequence[Photo], labels: str = "class") -> list[Finding]:
+    """Find files with the same content: under two labels, in two splits, or merely twice.
+
+    Args:
+        photos: All splits together.
+        labels: Kind of their labels.
+    """
+    one_class = labels == "class"
     groups: defaultdict[str, list[Photo]] = defaultdict(list)
     for photo in photos:
         if photo.is_readable:
@@ -33,7 +39,7 @@ def find_exact_duplicates(photos: Sequence[Photo]) -> list[Finding]:
         if len(group) < 2:
             continue
         if len({photo.label for photo in group}) > 1:
-            conflicts.append(_group_item(group))
+            conflicts.append(_group_item(group, names_labels=one_class))
         elif len({photo.split for photo in group}) > 1:
             leaks.append(_group_item(group))
         else:
@@ -42,7 +48,9 @@ def find_exact_duplicates(photos: Sequence[Photo]) -> list[Finding]:
         Finding(
             "conflict",
             "problem",
-            f"{counted(len(conflicts), 'image')} under two labels or more",
+            f"{counted(len(conflicts), 'image')} under two labels or more"
+            if one_class
+            else f"{counted(len(conflicts), 'image')} whose copies have different {labels}",
             "keep the right one",
             tuple(conflicts),
         ),
@@ -134,10 +142,11 @@ def _near_findings(photos: Sequence[Photo], pairs: Sequence[Twins]) -> list[Find
     return [finding for finding in found if finding.items]
 
 
-def _group_item(group: Sequence[Photo]) -> Item:
+def _group_item(group: Sequence[Photo], *, names_labels: bool = True) -> Item:
     # One of each label and split first: they are what the finding is about, and few are shown.
     first = {(photo.label, photo.split): photo for photo in reversed(group)}
-    shown = _shown(sorted(group, key=lambda photo: first[photo.label, photo.split] is not photo))
+    ordered = sorted(group, key=lambda photo: first[photo.label, photo.split] is not photo)
+    shown = _shown(ordered, names_labels=names_labels)
     more = f" and {len(shown) - SHOWN_COPIES} more" if len(shown) > SHOWN_COPIES else ""
     return Item(" = ".join(shown[:SHOWN_COPIES]) + more, tuple(photo.name for photo in group))
 
@@ -149,11 +158,11 @@ def _pair_item(twins: Twins) -> Item:
     return Item(text, (first.name, second.name))
 
 
-def _shown(photos: Sequence[Photo]) -> list[str]:
+def _shown(photos: Sequence[Photo], *, names_labels: bool = True) -> list[str]:
     """Names, with the split where it matters and the name does not begin with it."""
     crosses = len({photo.split for photo in photos}) > 1
-    # Where a table gives the labels, names do not tell them.
-    contradicts = len({photo.label for photo in photos}) > 1
+    # Where a table gives the labels, names do not tell them. Labels other than classes are long.
+    contradicts = names_labels and len({photo.label for photo in photos}) > 1
     return [
         photo.name
         + (f" in {photo.split}" if crosses and not _tells_split(photo) else "")

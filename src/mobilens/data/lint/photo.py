@@ -33,7 +33,7 @@ class Photo:
     Attributes:
         name: Its path from the folder that all splits share.
         split: The split that it is in.
-        label: Its class name.
+        label: What it is labelled with, in words.
         digest: SHA-256 of its content; empty where it cannot be read at all.
         size: (height, width) of the upright image, pixels; (0, 0) where it does not decode.
         grey_range: Grey levels from the darkest to the lightest spot, 0 to 255.
@@ -77,7 +77,7 @@ def look_at(datasets: Sequence[Dataset]) -> Iterator[Photo]:
                     sample.path,
                     relative_name(sample.path.absolute(), root.absolute()),
                     dataset.split,
-                    dataset.class_names[sample.target],
+                    dataset.label_text(sample),
                     keeps_thumbnails,
                 )
                 for dataset in datasets

@@ -9,6 +9,8 @@ from typing import Any
 
 from mobilens.data.dataset import Dataset, DataSplits
 from mobilens.data.lint.balance import (
+    IMAGES,
+    THINGS,
     find_imbalance,
     find_precision,
     find_similar_names,
@@ -27,17 +29,20 @@ class LintReport:
     """What a data set holds, and what would spoil a result.
 
     Attributes:
-        counts: Readable images of each class, by split; splits and classes in their order.
+        counts: Readable images of each class, or things in them, by split; splits and classes in
+            their order.
         notes: How the data was read, one sentence each.
         findings: Problems first, then warnings, then notes.
         short_side: (smallest, median, largest) short side of the readable images, pixels; zeros
             where there is none.
+        num_images: Readable images of all splits.
     """
 
     counts: dict[str, dict[str, int]]
     notes: tuple[str, ...]
     findings: tuple[Finding, ...]
     short_side: tuple[int, float, int]
+    num_images: int
 
     @property
     def has_problems(self) -> bool:
@@ -56,7 +61,7 @@ class LintReport:
         """Give the report as JSON values."""
         smallest, middle, largest = self.short_side
         return {
-            "num_images": sum(sum(counts.values()) for counts in self.counts.values()),
+            "num_images": self.num_images,
             "counts": self.counts,
             "short_side": {"min": smallest, "median": middle, "max": largest},
             "notes": list(self.notes),
@@ -77,31 +82,40 @@ def check_splits(splits: DataSplits, *, observer: Observer = SILENT) -> LintRepo
     photos = list(observer.progress(look_at(datasets), sum(map(len, datasets)), "read"))
     counts = {dataset.split: _readable_counts(dataset, photos) for dataset in datasets}
     sides = [min(photo.size) for photo in photos if photo.is_readable]
+    labels = splits.train.labels
+    one_class = labels == "class"  # an image is of one class, not a place for things of several
+    what = IMAGES if one_class else THINGS
+    unnamed = photos if one_class else _without_labels(photos)
     return LintReport(
         counts=counts,
         notes=splits.notes,
         findings=_ordered(
             [
                 *find_unreadable(photos),
-                *find_exact_duplicates(photos),
-                *find_near_duplicates(photos, observer),
-                *find_small_classes(counts["train"], counts["val"]),
+                *find_exact_duplicates(photos, labels),
+                *find_near_duplicates(unnamed, observer),
+                *find_small_classes(counts["train"], counts["val"], what),
                 *find_similar_names(counts["train"]),
-                *find_odd_looks(photos),
-                *find_imbalance(counts["train"]),
-                *find_precision(counts["val"]),
+                *find_odd_looks(unnamed),
+                *find_imbalance(counts["train"], what),
+                *(find_precision(counts["val"]) if one_class else ()),
             ]
         ),
         short_side=(min(sides), median(sides), max(sides)) if sides else (0, 0, 0),
+        num_images=len(sides),
     )
 
 
+def _without_labels(photos: Sequence[Photo]) -> list[Photo]:
+    """Photos whose labels are no classes: two of one scene differ, and no two images share one."""
+    return [replace(photo, label="") for photo in photos]
+
+
 def _readable_counts(dataset: Dataset, photos: Sequence[Photo]) -> dict[str, int]:
-    counts = dict.fromkeys(dataset.class_names, 0)
-    for photo in photos:
-        if photo.split == dataset.split and photo.is_readable:
-            counts[photo.label] += 1
-    return counts
+    own = [photo for photo in photos if photo.split == dataset.split]
+    pairs = zip(dataset.samples, own, strict=True)
+    readable = tuple(sample for sample, photo in pairs if photo.is_readable)
+    return replace(dataset, samples=readable).class_counts()
 
 
 def _ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
