@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from mobilens.data.listing import split_named
 from mobilens.data.names import clean_name, relative_name
 from mobilens.errors import DataError, UsageError
 from mobilens.observer import SILENT, Observer
+from mobilens.spec.task import TaskSpec
 from mobilens.vision.classification import ClassificationPrediction
 from mobilens.vision.files import predict_files
-from mobilens.vision.intervals import Estimate, paired_difference
+from mobilens.vision.intervals import Estimate
 from mobilens.vision.predictor import Predictor
 from mobilens.vision.tasks import Mistake, Prediction, Scores, task_vision
 
@@ -32,11 +34,13 @@ class WrongAnswer:
         path: Its name within the data set.
         sample: The file itself and its truth.
         mistake: What was expected, what was answered, and how wrong that is.
+        prediction: The answer itself.
     """
 
     path: str
     sample: Sample
     mistake: Mistake
+    prediction: Prediction
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +139,8 @@ def evaluate(
         samples.append(sample)
         predictions.append(result.prediction)
         if mistake := vision.mistake(result.prediction, sample.target):
-            wrong.append(WrongAnswer(dataset.name_of(sample), sample, mistake))
+            name = dataset.name_of(sample)
+            wrong.append(WrongAnswer(name, sample, mistake, result.prediction))
     seconds = time.perf_counter() - started
     if not samples:
         raise _nothing_read(dataset, skipped)
@@ -150,21 +155,33 @@ def evaluate(
     )
 
 
-def drop(before: Evaluation, after: Evaluation) -> Estimate:
+def drop(before: Evaluation, after: Evaluation, task: TaskSpec) -> Estimate:
     """Measure what a second model answers worse than a first, on the images that both answered.
 
     Args:
         before: Answers of the first.
         after: Answers of the second, on the same data set.
+        task: Of both.
 
     Returns:
-        Share of right answers lost, less those gained, with its 95 % interval.
+        How much smaller the main figure is, with its 95 % interval.
     """
-    wrong = [{one.sample.path for one in each.wrong} for each in (before, after)]
-    both = {one.path for one in before.samples} & {one.path for one in after.samples}
-    lost = len((wrong[1] - wrong[0]) & both)
-    gained = len((wrong[0] - wrong[1]) & both)
-    return paired_difference(lost, gained, len(both))
+    answers = [dict(zip(_keys(each), each.predictions, strict=True)) for each in (before, after)]
+    truths = dict(zip(_keys(before), before.samples, strict=True))
+    both = [key for key in truths if key in answers[1]]
+    first, second = ([found[key] for key in both] for found in answers)
+    targets = [truths[key].target for key in both]
+    return task_vision(task.kind).lost(first, second, targets, task)
+
+
+def _keys(evaluation: Evaluation) -> list[tuple[Path, int]]:
+    """A key for each sample: an image may be there several times, for several things in it."""
+    seen: Counter[Path] = Counter()
+    keys = []
+    for sample in evaluation.samples:
+        keys.append((sample.path, seen[sample.path]))
+        seen[sample.path] += 1
+    return keys
 
 
 def label_suspects(

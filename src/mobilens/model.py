@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from mobilens.cores import usable_cores
 from mobilens.errors import BundleError, MissingExtraError, UsageError
 from mobilens.spec.task import TaskSpec
 from mobilens.vision.files import FileResult, predict_files
-from mobilens.vision.image import load_prepared, prepare, prepare_pillow
-from mobilens.vision.predictor import Pixels, Predictor
+from mobilens.vision.image import Photo, Placed, load_placed
+from mobilens.vision.predictor import Predictor
 from mobilens.vision.tasks import task_vision
 
 PHOTO_KINDS = "a path, bytes, a Pillow image or an array"
-Photo = str | Path | bytes | Image.Image | NDArray[np.uint8]
 
 
 def open_predictor(
@@ -191,15 +189,12 @@ class Model:
         paths = [paths] if isinstance(paths, (str, Path)) else paths
         return predict_files(self.predictor, paths, batch_size=batch_size, threads=self._threads)
 
-    def _answer(self, pixels: list[Pixels]) -> Sequence[Any]:
-        outputs = self.predictor.forward(np.stack(pixels))
-        return task_vision(self.task.kind).decode(outputs, self.task)
+    def _answer(self, photos: list[Placed]) -> Sequence[Any]:
+        outputs = self.predictor.forward(np.stack([one.pixels for one in photos]))
+        placements = [one.placement for one in photos]
+        return task_vision(self.task.kind).decode(outputs, self.task, placements)
 
-    def _prepared(self, photo: Photo) -> Pixels:
-        if isinstance(photo, Image.Image):
-            return prepare_pillow(photo, self.task.preprocessing)
-        if isinstance(photo, np.ndarray):
-            return prepare(photo, self.task.preprocessing)
-        if not isinstance(photo, (str, Path, bytes)):
+    def _prepared(self, photo: Photo) -> Placed:
+        if not isinstance(photo, (str, Path, bytes, Image.Image, np.ndarray)):
             raise UsageError(f"a photo is of type {type(photo).__name__}", expected=PHOTO_KINDS)
-        return load_prepared(photo, self.task.preprocessing)
+        return load_placed(photo, self.task.preprocessing)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mobilens.data.dataset import Dataset, DataSplits, load_split, load_splits
 from mobilens.data.files import find_images
+from mobilens.data.labels import label_kind
 from mobilens.data.listing import Source
 from mobilens.errors import DataError, SpecError, UsageError
 from mobilens.observer import Observer
+from mobilens.spec.task import TaskSpec
 from mobilens.vision.predictor import Predictor
+from mobilens.vision.tasks import task_vision
 
 if TYPE_CHECKING:
     from mobilens.nn.checkpoint import Checkpoint
@@ -29,13 +31,13 @@ def proof_data(
     """
     if data is not None:
         learnt = checkpoint.provenance.get("data_fingerprint")
-        return _part_of(data, "val", checkpoint.task.class_names, learnt, observer)
+        return _part_of(data, "val", checkpoint.task, learnt, observer)
     remedy = "name validation data (--data), or let no accuracy be stated (--no-data)"
     source = _own_source(checkpoint, Path(path))
     if not source:
         raise UsageError(f"{path} does not say what it was trained with", remedy=remedy)
     try:
-        return load_splits(source).val
+        return load_splits(source, labels=task_vision(checkpoint.task.kind).LABELS).val
     except DataError as error:
         raise DataError(error.given, expected=error.expected, remedy=remedy) from None
 
@@ -66,14 +68,21 @@ def training_files(checkpoint: Checkpoint, path: Path) -> list[tuple[Path, str]]
     if not source:
         raise UsageError(f"{path} does not say what it was trained with", remedy=remedy)
     try:
-        return labelled(load_splits(source).train)
+        labels = task_vision(checkpoint.task.kind).LABELS
+        return labelled(load_splits(source, labels=labels).train)
     except DataError as error:
         raise DataError(error.given, expected=error.expected, remedy=remedy) from None
 
 
 def labelled(dataset: Dataset) -> list[tuple[Path, str]]:
     """Its photos, each with its class."""
-    return [(sample.path, dataset.class_names[sample.target]) for sample in dataset.samples]
+    kind, counts = label_kind(dataset.labels), list(dataset.class_counts().values())
+    names = (*dataset.class_names, "")
+    # Of several classes, the rarest.
+    return [
+        (sample.path, names[min(kind.classes(sample.target), key=counts.__getitem__, default=-1)])
+        for sample in dataset.samples
+    ]
 
 
 def _images_of(names: tuple[str, ...]) -> list[Path]:
@@ -104,20 +113,21 @@ def _own_source(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
 
 def measured_part(data: Source, split: str, predictor: Predictor, observer: Observer) -> Dataset:
     """The part that a model is measured on, which leaves out what it has learnt."""
-    names, fingerprint = predictor.task.class_names, predictor.data_fingerprint
-    return _part_of(data, split, names, fingerprint, observer, hint=" (all: --split all)")
+    fingerprint = predictor.data_fingerprint
+    return _part_of(data, split, predictor.task, fingerprint, observer, hint=" (all: --split all)")
 
 
 def _part_of(
     data: Source,
     split: str,
-    names: Sequence[str],
+    task: TaskSpec,
     fingerprint: str | None,
     observer: Observer,
     *,
     hint: str = "",
 ) -> Dataset:
-    dataset = load_split(data, split, names)
+    labels = task_vision(task.kind).LABELS
+    dataset = load_split(data, split, task.class_names, labels=labels)
     if dataset.split == "all" and split == "val":
         return _not_learnt(data, dataset, fingerprint, observer, hint)
     return dataset
@@ -128,7 +138,7 @@ def _not_learnt(
 ) -> Dataset:
     """Of undivided data that a model was trained with, what was held out; else all of it."""
     with contextlib.suppress(DataError):
-        splits = load_splits(data)
+        splits = load_splits(data, labels=whole.labels)
         if fingerprint and splits.fingerprint() == fingerprint:
             observer.say(
                 f"the model was trained with these images: the {len(splits.val):,} of "
@@ -144,8 +154,9 @@ def _not_learnt(
 
 def named_alike(checkpoint: Checkpoint, data: Source) -> DataSplits:
     """Data divided as training divides it, if it has the classes of a checkpoint."""
-    load_split(data, "all", checkpoint.task.class_names)
-    return load_splits(data)
+    labels = task_vision(checkpoint.task.kind).LABELS
+    load_split(data, "all", checkpoint.task.class_names, labels=labels)
+    return load_splits(data, labels=labels)
 
 
 def names_of(given: Source) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ from mobilens.vision import tasks as vision_tasks
 from mobilens.vision.files import predict_files
 from mobilens.vision.intervals import Estimate
 from mobilens.vision.tasks import Mistake, Table
+from mobilens.vision.words import Words
 
 LEVELS = ("0", "50", "100")  # per cent
 
@@ -52,6 +53,7 @@ class Brightness:
 @dataclass(frozen=True)
 class BrightnessScores:
     errors: tuple[float, ...]
+    kind = "brightness"
 
     @property
     def main(self):
@@ -63,6 +65,12 @@ class BrightnessScores:
     def tables(self):
         return [Table("Brightness", ("closeness",), ((f"{self.main.value:.3f}",),))]
 
+    def charts(self):
+        return []
+
+    def confused(self):
+        return None
+
 
 class BrightnessMetric:
     def __init__(self):
@@ -72,12 +80,20 @@ class BrightnessMetric:
         for prediction, target in zip(predictions, targets, strict=True):
             self.errors.append(abs(prediction.value - target / 2))
 
+    def value(self):
+        return self.result().main.value
+
     def result(self):
         return BrightnessScores(tuple(self.errors))
 
 
 class BrightnessVision:
-    def decode(self, outputs, task):
+    LABELS = "class"
+    MAIN_SCORE = MAIN_TITLE = "closeness"
+    RESIZE, RESOLUTION, HEADS = "crop", None, ("classifier",)
+    WORDS, SHOW_OPTIONS, MISTAKE_SIDE = Words(use="Ask how bright a photo is"), (), None
+
+    def decode(self, outputs, task, placements=None):
         return [Brightness(float(value)) for value in outputs["brightness"]]
 
     def new_metric(self, task):
@@ -86,14 +102,42 @@ class BrightnessVision:
     def agree(self, a, b):
         return abs(a.value - b.value) < 1e-3
 
+    def record(self, prediction):
+        return {"brightness": np.array([prediction.value], np.float32)}
+
+    def recall(self, values, task):
+        return self.decode(values, task)[0]
+
+    def difference(self, a, b):
+        return abs(a.value - b.value)
+
+    def lost(self, before, after, targets, task):
+        value = sum(b.value - a.value for b, a in zip(before, after, strict=True)) / len(targets)
+        return Estimate(value, -1.0, 1.0)
+
+    def move(self, target, view):
+        return target
+
+    def text(self, prediction):
+        return f"{prediction.value:.2f}"
+
     def mistake(self, prediction, target):
         error = abs(prediction.value - target / 2)
         if error < 0.2:
             return None
         return Mistake(LEVELS[target], f"{100 * prediction.value:.0f}", error)
 
+    def csv_header(self, task):
+        return ["brightness"]
+
+    def csv_rows(self, prediction):
+        return [[f"{prediction.value:.3f}"]]
+
     def draw(self, image, prediction):
         return image.copy()
+
+    def draw_mistake(self, image, prediction, target, view):
+        return image
 
 
 # The half with torch
@@ -113,7 +157,7 @@ class BrightnessNet(nn.Module):
 
 class BrightnessTorch:
     kind = "brightness"
-    main_score = "closeness"
+    finishes = False
 
     def build_net(self, model):
         return BrightnessNet(model)
@@ -121,15 +165,14 @@ class BrightnessTorch:
     def answers(self, raw):
         return {"brightness": raw.sigmoid().flatten()}
 
+    def finished(self, raw):
+        return self.answers(raw)
+
     def loss(self, raw, targets, *, label_smoothing=0.0, class_weights=None):
         return (raw.sigmoid() - targets).square().flatten()
 
     def targets(self, values, task):
         return torch.tensor(values).view(-1, 1) / 2
-
-    def score(self, raw, targets):
-        loss = self.loss(raw, targets).mean().item()
-        return {"closeness": 1 - (raw.sigmoid() - targets).abs().mean().item(), "loss": loss}
 
     def final_layer(self, net):
         return net.number
@@ -213,6 +256,12 @@ def test_its_file_answers_as_the_checkpoint_did(delivered, result, photos):
 def test_the_command_line_knows_it_too(delivered, photos, capsys):
     assert main(["predict", str(delivered.file), str(photos / "0" / "1.png"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["brightness"] < 0.3
+    assert main(["predict", str(delivered.file), str(photos / "0" / "1.png"), "--csv"]) == 0
+    header, row = capsys.readouterr().out.splitlines()
+    assert header == "path,brightness,error"
+    assert row.startswith(f"{photos}/0/1.png,0.")
+    assert main(["predict", str(delivered.file), str(photos), "--top", "2"]) == 2
+    assert "expected: none of --top, --min-score" in capsys.readouterr().err
     assert main(["evaluate", str(delivered.file), str(photos), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["closeness"] > 0.8
 
@@ -220,8 +269,12 @@ def test_the_command_line_knows_it_too(delivered, photos, capsys):
 @pytest.mark.slow
 def test_its_report_shows_its_own_scores(delivered):
     page = delivered.report.read_text()
-    assert "closeness" in page
+    assert "<dt>Closeness</dt>" in page
+    assert "Closeness on validation, %;" in page
+    assert "Ask how bright a photo is, on any machine" in page
     assert "Top-1" not in page
+    assert "Calibration" not in page
+    assert "Confusion" not in page
 
 
 # The registry

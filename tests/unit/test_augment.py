@@ -15,10 +15,19 @@ from mobilens.training.augment import (
     augment_batch,
     epoch_draws,
     mix_batch,
-    random_crop,
+)
+from mobilens.training.augment import (
+    random_crop as draw_crop,
 )
 
 PLAIN = Augmentation(policy="none")
+
+
+def random_crop(image, size, draws, how):
+    """The pixels of a random crop."""
+    return draw_crop(tuple(image.shape[1:]), size, draws, how).pixels(image)
+
+
 SIDES = st.integers(1, 90)
 UNIT = st.floats(0, 1, exclude_max=True, width=32)
 

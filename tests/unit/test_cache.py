@@ -11,6 +11,8 @@ from mobilens.data.dataset import Dataset, Sample
 from mobilens.errors import ImageError
 from mobilens.training import cache
 from mobilens.training.cache import read_all
+from mobilens.vision.image import Placed
+from mobilens.vision.resize import place_whole
 
 
 def dataset(count):
@@ -18,12 +20,16 @@ def dataset(count):
     return Dataset(Path(), "train", ("a", "b"), samples)
 
 
+def placed(pixels):
+    return Placed(pixels, place_whole(pixels.shape[:2], min(pixels.shape[:2])))
+
+
 def decode(path):
     """An image of its own size and value for every name; every seventh is broken."""
     number = int(path.stem)
     if number % 7 == 3:
         raise ImageError(f"{path} is broken")
-    return np.full((4 + number % 3, 5, 3), number % 256, np.uint8)
+    return placed(np.full((4 + number % 3, 5, 3), number % 256, np.uint8))
 
 
 def test_images_come_in_the_order_of_the_samples():
@@ -31,6 +37,7 @@ def test_images_come_in_the_order_of_the_samples():
     kept = [number for number in range(200) if number % 7 != 3]
     assert [sample.path.stem for sample in got.dataset.samples] == [str(n) for n in kept]
     assert len(got) == len(kept)
+    assert [one.target_size[0] for one in got.placements] == [4 + n % 3 for n in kept]
     for index, number in enumerate(kept):
         assert got[index].shape == (3, 4 + number % 3, 5)
         assert got[index].unique().tolist() == [number % 256]
@@ -73,7 +80,7 @@ def test_images_beyond_the_limit_lie_in_a_file(monkeypatch):
 
 def test_images_of_one_size_are_stacked(monkeypatch):
     monkeypatch.setattr(cache, "MEMORY_LIMIT", 50)
-    got = read_all(dataset(8), lambda path: np.full((2, 3, 3), int(path.stem), np.uint8))
+    got = read_all(dataset(8), lambda path: placed(np.full((2, 3, 3), int(path.stem), np.uint8)))
     assert got.stacked([6, 1]).shape == (2, 2, 3, 3)
     assert got.stacked([6, 1])[:, 0, 0, 0].tolist() == [6, 1]
 
@@ -89,7 +96,7 @@ def test_decoding_runs_on_every_core(monkeypatch):
 
     def meet(_):
         both.wait()  # passes only where two threads come at once
-        return np.zeros((1, 1, 3), np.uint8)
+        return placed(np.zeros((1, 1, 3), np.uint8))
 
     assert len(read_all(dataset(4), meet)) == 4
 

@@ -18,7 +18,7 @@ class Mean:
     """A toy task: its answer is the mean of the image."""
 
     @staticmethod
-    def decode(outputs, _task):
+    def decode(outputs, _task, _placements):
         return list(outputs["mean"])
 
 
@@ -155,9 +155,9 @@ def test_the_next_files_are_decoded_while_the_engine_answers(grey_files, monkeyp
     from mobilens.vision import files
 
     decoded = []
-    load = files.load_prepared
+    load = files.load_placed
     monkeypatch.setattr(
-        files, "load_prepared", lambda *given: (decoded.append(given), load(*given))[1]
+        files, "load_placed", lambda *given: (decoded.append(given), load(*given))[1]
     )
 
     class Waiting(MeanPredictor):

@@ -168,7 +168,9 @@ def test_transparent_pixels_get_the_fill_of_the_preprocessing():
 @given(sizes, st.integers(1, 64))
 @settings(deadline=None)
 def test_short_side(size, short_side):
-    pixels = load_short_side(encoded(photo(*size)), short_side)
+    placed = load_short_side(encoded(photo(*size)), short_side)
+    pixels = placed.pixels
+    assert placed.placement.target_size == pixels.shape[:2]
     assert min(pixels.shape[:2]) == min(short_side, *size)
     assert (pixels.shape[0] <= pixels.shape[1]) == (
         size[0] <= size[1] or pixels.shape[0] == pixels.shape[1]
@@ -178,7 +180,7 @@ def test_short_side(size, short_side):
 
 def test_short_side_of_a_turned_photo():
     data = encoded(photo(120, 200), "JPEG", exif=orientation_of(6))
-    assert load_short_side(data, 60).shape == (100, 60, 3)
+    assert load_short_side(data, 60).pixels.shape == (100, 60, 3)
     assert image_size(data) == (200, 120)
 
 
@@ -192,7 +194,7 @@ def test_a_thumbnail_fits_its_square_however_long_the_photo(size, side):
 
 def test_transparent_pixels_of_a_whole_image_get_the_fill():
     data = encoded(np.zeros((30, 30, 4), np.uint8))
-    assert (load_short_side(data, 8, fill=(9, 8, 7)) == (9, 8, 7)).all()
+    assert (load_short_side(data, 8, fill=(9, 8, 7)).pixels == (9, 8, 7)).all()
 
 
 def test_normalise():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,25 +14,32 @@ from mobilens.nn.checkpoint import Checkpoint
 from mobilens.spec.model import ModelSpec
 from mobilens.spec.task import TaskSpec
 
+# One tensor, or several by name, each (N, ...).
+Targets: TypeAlias = Tensor | dict[str, Tensor]
+
 
 class TorchTask(Protocol):
     """What training, prediction and export need to know of a task under torch."""
 
     kind: str
-    main_score: str  # the score by which one epoch is better than another
+    finishes: bool  # whether ``finished`` is more than ``answers``
 
     def build_net(self, model: ModelSpec) -> nn.Module:
         """Build backbone and head, initialised for training."""
         ...
 
-    def answers(self, raw: Tensor) -> dict[str, Tensor]:
+    def answers(self, raw: Any) -> dict[str, Tensor]:
         """Turn what the net gives into the named outputs of a model file."""
+        ...
+
+    def finished(self, raw: Any) -> dict[str, Tensor]:
+        """The same answers with all that is left to do done, for runtimes that can do it."""
         ...
 
     def loss(
         self,
-        raw: Tensor,
-        targets: Tensor,
+        raw: Any,
+        targets: Any,
         *,
         label_smoothing: float = 0.0,
         class_weights: Tensor | None = None,
@@ -40,20 +47,19 @@ class TorchTask(Protocol):
         """Loss of each image, (N,)."""
         ...
 
-    def targets(self, values: Sequence[Any], task: TaskSpec) -> Tensor:
-        """Turn the targets of samples into a tensor, (N, ...)."""
+    def targets(self, values: Sequence[Any], task: TaskSpec) -> Targets:
+        """Turn the truths of a batch, in pixels of the net's input, into tensors, (N, ...)."""
         ...
 
-    def score(self, raw: Tensor, targets: Tensor) -> dict[str, float]:
-        """Measure what the net gives for the whole of a data set: ``main_score`` and ``loss``."""
-        ...
-
-    def final_layer(self, net: nn.Module) -> nn.Module:
-        """The layer that knows the classes, which a new data set trains first."""
+    def final_layer(self, net: nn.Module) -> nn.Module | None:
+        """The layer that alone knows the classes, which a new data set trains first."""
         ...
 
 
-TASKS: dict[str, TorchTask | str] = {"classify": "mobilens.tasks.classification"}
+TASKS: dict[str, TorchTask | str] = {
+    "classify": "mobilens.tasks.classification",
+    "detect": "mobilens.tasks.detection",
+}
 
 
 def torch_task(kind: str) -> TorchTask:
@@ -84,6 +90,13 @@ def register_task(kind: str, task: TorchTask | str) -> None:
     if TASKS.get(kind, task) != task:
         raise ValueError(f"a task named {kind!r} is already there")
     TASKS[kind] = task
+
+
+def to_device(targets: Targets, device: torch.device) -> Targets:
+    """Bring the truths of a batch to where the net runs."""
+    if isinstance(targets, Tensor):
+        return targets.to(device)
+    return {name: tensor.to(device) for name, tensor in targets.items()}
 
 
 def build_trained(checkpoint: Checkpoint) -> nn.Module:

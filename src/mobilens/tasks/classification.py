@@ -17,7 +17,7 @@ class Classification:
     """One class an image."""
 
     kind = "classify"
-    main_score = "top1"
+    finishes = False
 
     def build_net(self, model: ModelSpec) -> MobileNet:
         """Build backbone and head, initialised for training."""
@@ -30,6 +30,10 @@ class Classification:
             raw: (N, classes), before softmax.
         """
         return {"probabilities": torch.softmax(raw.float(), dim=1)}
+
+    def finished(self, raw: Tensor) -> dict[str, Tensor]:
+        """Nothing is left to do: ``answers``."""
+        return self.answers(raw)
 
     def loss(
         self,
@@ -55,19 +59,6 @@ class Classification:
     def targets(self, values: Sequence[int], task: TaskSpec) -> Tensor:
         """One-hot rows, (N, classes), of class indices."""
         return F.one_hot(torch.tensor(values), len(task.class_names)).float()
-
-    def score(self, raw: Tensor, targets: Tensor) -> dict[str, float]:
-        """Share of right answers, and the plain loss.
-
-        Args:
-            raw: (N, classes), before softmax.
-            targets: (N, classes), one-hot.
-        """
-        right = raw.argmax(1) == targets.argmax(1)
-        return {
-            "top1": right.float().mean().item(),
-            "loss": self.loss(raw, targets).mean().item(),
-        }
 
     def final_layer(self, net: nn.Module) -> nn.Linear:
         """The layer that knows the classes, which a new data set trains first."""

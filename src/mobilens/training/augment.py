@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from mobilens.errors import SpecError
 from mobilens.spec import codec
-from mobilens.training.trivial_augment import trivial_augment
+from mobilens.training.cut import Cut, Rectangle
+from mobilens.training.trivial_augment import COLOURS, OPERATIONS, trivial_augment
 
 Draws = NDArray[np.float32]
 NUM_DRAWS = 12
@@ -31,7 +31,13 @@ class Augmentation:
         crop_scale: Smallest and largest share of the image's area that a crop covers.
         crop_ratio: Smallest and largest width over height of a crop.
         flip: Mirror half of the images left to right.
-        policy: ``"trivial"`` applies one operation of TrivialAugment (arXiv 2103.10158) a view.
+        geometry: ``"crop"`` shows a random part of the image, stretched; ``"jitter"`` shows it
+            larger or smaller than it fits, cut off or with grey around it.
+        jitter_scale: For ``"jitter"``: smallest and largest size, 1 where the image just fits.
+        mosaic: Share of views that are put together of four images (arXiv 2004.10934).
+        close_mosaic: Share of the epochs, at the end, that have none.
+        policy: ``"trivial"`` applies one operation of TrivialAugment (arXiv 2103.10158) a view,
+            ``"colour"`` one of those that leave everything in its place.
         random_erasing: Share of images that lose a rectangle (arXiv 1708.04896).
         mixup: Alpha of Mixup (arXiv 1710.09412); 0 for none.
         cutmix: Alpha of CutMix (arXiv 1905.04899); 0 for none. With both, each batch takes one.
@@ -40,10 +46,14 @@ class Augmentation:
     crop_scale: tuple[float, float] = (0.35, 1.0)
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: bool = True
-    policy: Literal["none", "trivial"] = "trivial"
+    policy: Literal["none", "trivial", "colour"] = "trivial"
     random_erasing: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
+    geometry: Literal["crop", "jitter"] = "crop"
+    jitter_scale: tuple[float, float] = (0.5, 1.5)
+    mosaic: float = 0.0
+    close_mosaic: float = 0.2
 
     @property
     def mixes(self) -> bool:
@@ -59,8 +69,12 @@ class Augmentation:
         narrow, wide = self.crop_ratio
         if not 0 < narrow <= wide:
             raise SpecError(f"crop_ratio is {narrow}, {wide}", expected="above 0, rising")
-        if not 0 <= self.random_erasing <= 1:
-            raise SpecError(f"random_erasing is {self.random_erasing}", expected="0 to 1")
+        small, large = self.jitter_scale
+        if not 0 < small <= large:
+            raise SpecError(f"jitter_scale is {small}, {large}", expected="above 0, rising")
+        for name in ("random_erasing", "mosaic", "close_mosaic"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SpecError(f"{name} is {getattr(self, name)}", expected="0 to 1")
         for name in ("mixup", "cutmix"):
             if not getattr(self, name) >= 0:
                 raise SpecError(f"{name} is {getattr(self, name)}", expected="0 or more")
@@ -73,19 +87,18 @@ def epoch_draws(num_images: int, seed: int, epoch: int) -> Draws:
     return stream.random((num_images, NUM_DRAWS), dtype=np.float32)
 
 
-def random_crop(image: Tensor, size: tuple[int, int], draws: Draws, how: Augmentation) -> Tensor:
-    """Cut a random part out and resize it, with antialiasing.
+def random_crop(
+    image_size: tuple[int, int], size: tuple[int, int], draws: Draws, how: Augmentation
+) -> Cut:
+    """Choose a random part of an image that fills a view.
 
     Args:
-        image: (3, H, W), uint8.
-        size: (height, width) of the result.
+        image_size: (height, width) of the image.
+        size: (height, width) of the view.
         draws: The image's row of random numbers.
         how: Scale and ratio of the crop.
-
-    Returns:
-        (3, height, width), uint8.
     """
-    height, width = image.shape[1:]
+    height, width = image_size
     low, high = how.crop_scale
     area = height * width * (low + (high - low) * float(draws[0]))
     first, last = (math.log(ratio) for ratio in how.crop_ratio)
@@ -94,10 +107,11 @@ def random_crop(image: Tensor, size: tuple[int, int], draws: Draws, how: Augment
     crop_height = min(height, max(1, round(math.sqrt(area / ratio))))
     top = round((height - crop_height) * float(draws[2]))
     left = round((width - crop_width) * float(draws[3]))
-    part = image[:, top : top + crop_height, left : left + crop_width]
-    if how.flip and draws[4] < 0.5:
-        part = part.flip(2)
-    return F.interpolate(part[None], size=size, mode="bilinear", antialias=True)[0]
+    return Cut(
+        Rectangle(top, left, crop_height, crop_width),
+        Rectangle(0, 0, *size),
+        flip=bool(how.flip and draws[4] < 0.5),
+    )
 
 
 def augment_batch(batch: Tensor, draws: Draws, how: Augmentation) -> Tensor:
@@ -111,8 +125,9 @@ def augment_batch(batch: Tensor, draws: Draws, how: Augmentation) -> Tensor:
     Returns:
         (N, 3, H, W), uint8.
     """
-    if how.policy == "trivial":
-        batch = trivial_augment(batch, draws[:, 5:8])
+    if how.policy != "none":
+        operations = OPERATIONS if how.policy == "trivial" else COLOURS
+        batch = trivial_augment(batch, draws[:, 5:8], operations)
     if how.random_erasing:
         _erase(batch, draws[:, 8:12], how.random_erasing)
     return batch

@@ -20,6 +20,8 @@ from mobilens.cores import usable_cores
 from mobilens.data.dataset import Dataset, Sample, SkippedFile
 from mobilens.errors import ImageError
 from mobilens.observer import SILENT, Observer
+from mobilens.vision.image import Placed
+from mobilens.vision.resize import Placement
 
 # Above this, pixels live in a file that the system pages in and out.
 MEMORY_LIMIT = 4 * 2**30
@@ -32,6 +34,7 @@ class PixelCache:
     Attributes:
         dataset: The images that decode, in order.
         skipped: Those that do not.
+        placements: Where in its image each one's pixels lie.
     """
 
     def __init__(
@@ -39,8 +42,9 @@ class PixelCache:
         dataset: Dataset,
         skipped: tuple[SkippedFile, ...],
         images: Sequence[NDArray[np.uint8]],
+        placements: Sequence[Placement],
     ) -> None:
-        self.dataset, self.skipped = dataset, skipped
+        self.dataset, self.skipped, self.placements = dataset, skipped, placements
         self._images = images
 
     def __len__(self) -> int:
@@ -57,7 +61,7 @@ class PixelCache:
 
 def read_all(
     dataset: Dataset,
-    decode: Callable[[Path], NDArray[np.uint8]],
+    decode: Callable[[Path], Placed],
     *,
     observer: Observer = SILENT,
     label: str = "",
@@ -72,9 +76,10 @@ def read_all(
     """
     kept: list[Sample] = []
     skipped: list[SkippedFile] = []
+    placements: list[Placement] = []
     store = _Store()
 
-    def attempt(sample: Sample) -> NDArray[np.uint8] | ImageError:
+    def attempt(sample: Sample) -> Placed | ImageError:
         try:
             return decode(sample.path)
         except ImageError as error:
@@ -90,10 +95,11 @@ def read_all(
                     reason = result.given.removeprefix(f"{sample.path}: ")
                     skipped.append(SkippedFile(dataset.name_of(sample), reason))
                 else:
-                    store.put(result)
+                    store.put(result.pixels)
+                    placements.append(result.placement)
                     kept.append(sample)
     readable = replace(dataset, samples=tuple(kept))
-    return PixelCache(readable, tuple(skipped), store.images())
+    return PixelCache(readable, tuple(skipped), store.images(), placements)
 
 
 class _Store:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from mobilens.tasks import TorchTask
+from mobilens.tasks import Targets, TorchTask
 from mobilens.training.recipe import Recipe
 
 MAX_STEPS = 100
@@ -16,7 +16,7 @@ MAX_STEPS = 100
 def train_head(
     net: nn.Module,
     task: TorchTask,
-    batches: Callable[[], Iterator[tuple[Tensor, Tensor]]],
+    batches: Callable[[], Iterator[tuple[Tensor, Targets]]],
     recipe: Recipe,
     *,
     class_weights: Tensor | None,
@@ -35,6 +35,7 @@ def train_head(
         class_weights: For the loss.
     """
     layer = task.final_layer(net)
+    assert layer is not None
     features, targets = _features(net, layer, batches())
     # So that one penalty does for nets whose features are of other sizes.
     scale = features.std().clamp(min=1e-6)
@@ -64,7 +65,7 @@ def train_head(
 
 @torch.no_grad()
 def _features(
-    net: nn.Module, layer: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]
+    net: nn.Module, layer: nn.Module, batches: Iterator[tuple[Tensor, Targets]]
 ) -> tuple[Tensor, Tensor]:
     """What the layer reads for every image, and for its mirror image."""
     read: list[Tensor] = []
@@ -74,6 +75,7 @@ def _features(
     try:
         for images, target in batches:
             for view in (images, images.flip(3)):
+                assert isinstance(target, Tensor)
                 net(view)
                 targets.append(target)
     finally:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +18,10 @@ from torch import Tensor, nn
 
 from mobilens.errors import DataError, MobilensError, UsageError
 from mobilens.observer import Observer
-from mobilens.tasks import TorchTask
+from mobilens.spec.task import TaskSpec
+from mobilens.tasks import Targets, TorchTask, to_device
 from mobilens.tasks.normalise import Normalise
-from mobilens.training.augment import Draws, augment_batch, epoch_draws, mix_batch, random_crop
+from mobilens.training.augment import Draws, augment_batch, epoch_draws, mix_batch
 from mobilens.training.cache import PixelCache
 from mobilens.training.distributed import World, distribute
 from mobilens.training.frozen import train_mode
@@ -27,6 +30,8 @@ from mobilens.training.optim import WeightAverage, build_optimizer, lr_factor
 from mobilens.training.recipe import Recipe
 from mobilens.training.soup import Weights, WeightSoup
 from mobilens.training.state import Progress, load_state, save_state
+from mobilens.training.views import Views
+from mobilens.vision.tasks import VisionTask, task_vision
 
 EVAL_BATCH_SIZE = 64
 # Shares of the way from the first weights to the last that are tried; at 0 only the head is new.
@@ -38,17 +43,17 @@ class TrainData:
     """Images in memory, with what they should be answered with.
 
     Attributes:
-        train: Whole images for random crops.
-        train_targets: (N, ...).
+        train: Whole images for random views.
+        train_targets: The truth of each, in its pixels.
         val: Images prepared as the model file will see them.
-        val_targets: (N, ...).
+        val_targets: The truth of each, in its pixels.
         fingerprint: Of both.
     """
 
     train: PixelCache
-    train_targets: Tensor
+    train_targets: Sequence[Any]
     val: PixelCache
-    val_targets: Tensor
+    val_targets: Sequence[Any]
     fingerprint: str
 
 
@@ -58,10 +63,11 @@ class Fit:
 
     Attributes:
         net: The net, on its device; trained in place.
-        task: Loss and scores.
+        task: Loss and answers.
+        spec: What is learnt, and how pixels are prepared.
         recipe: Every number.
         data: What it learns from.
-        size: (height, width) of training crops.
+        size: (height, width) of training views.
         normalise: Pixels to what the net reads.
         device: Where it runs.
         world: This process among all.
@@ -71,6 +77,7 @@ class Fit:
 
     net: nn.Module
     task: TorchTask
+    spec: TaskSpec
     recipe: Recipe
     data: TrainData
     size: tuple[int, int]
@@ -79,6 +86,23 @@ class Fit:
     world: World
     seed: int
     class_weights: Tensor | None
+
+    @property
+    def vision(self) -> VisionTask:
+        """What is done with answers and truths."""
+        return task_vision(self.spec.kind)
+
+    @cached_property
+    def views(self) -> Views:
+        """Training images as the net sees them."""
+        return Views(
+            self.data.train,
+            self.data.train_targets,
+            self.vision,
+            self.size,
+            self.spec.preprocessing.fill,
+            self.recipe.augmentation,
+        )
 
     @property
     def steps(self) -> int:
@@ -207,6 +231,7 @@ def _train_epoch(
     # Batches of nearly one size: a last one of few images would spoil BatchNorm's statistics.
     batches = np.array_split(order, run.steps)
     train_mode(net, recipe)
+    mosaic = epoch < recipe.epochs * (1 - recipe.augmentation.close_mosaic)
     done = (epoch - recipe.cycle_at(epoch)[0]) * run.steps
     total, seen = 0.0, 0
     shown = observer.progress(
@@ -217,7 +242,7 @@ def _train_epoch(
         factor = lr_factor(recipe, epoch + (step + 0.5) / run.steps)
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr * factor
-        loss = batch_loss(run, net, batch, draws)
+        loss = batch_loss(run, net, batch, draws, mosaic=mosaic)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if recipe.clip_norm:
@@ -230,7 +255,9 @@ def _train_epoch(
     return run.world.mean(total / len(order))
 
 
-def batch_loss(run: Fit, net: nn.Module, batch: NDArray[np.int64], draws: Draws) -> Tensor:
+def batch_loss(
+    run: Fit, net: nn.Module, batch: NDArray[np.int64], draws: Draws, *, mosaic: bool = True
+) -> Tensor:
     """Loss of this process's share of a batch.
 
     Args:
@@ -238,14 +265,19 @@ def batch_loss(run: Fit, net: nn.Module, batch: NDArray[np.int64], draws: Draws)
         net: Its net, wrapped if there are several processes.
         batch: Indices of training images, over all processes.
         draws: Random numbers of the epoch.
+        mosaic: Whether images may be put together.
     """
     mine = run.world.share(len(batch))
-    images, targets = _load(run, batch[mine], draws)
+    targets: Targets
+    images, targets = _load(run, batch[mine], draws, mosaic=mosaic)
     if run.recipe.augmentation.mixes:
         # Each with its mirror place in the whole batch, which another process may have.
+        assert isinstance(targets, Tensor)
         others = images.flip(0), targets.flip(0)
         if run.world.size > 1:
-            others = _load(run, np.flip(batch)[mine].copy(), draws)
+            other_images, other_targets = _load(run, np.flip(batch)[mine].copy(), draws)
+            assert isinstance(other_targets, Tensor)
+            others = other_images, other_targets
         images, targets = mix_batch(
             (images, targets), others, draws[batch[0]], run.recipe.augmentation
         )
@@ -261,35 +293,36 @@ def batch_loss(run: Fit, net: nn.Module, batch: NDArray[np.int64], draws: Draws)
     return losses.sum() * (run.world.size / len(batch))
 
 
-def _load(run: Fit, chosen: NDArray[np.int64], draws: Draws) -> tuple[Tensor, Tensor]:
-    """Crop, augment and normalise the images of one step."""
-    how = run.recipe.augmentation
-    crops = [random_crop(run.data.train[i], run.size, draws[i], how) for i in chosen]
-    pixels = augment_batch(torch.stack(crops), draws[chosen], how)
+def _load(
+    run: Fit, chosen: NDArray[np.int64], draws: Draws, *, mosaic: bool = True
+) -> tuple[Tensor, Targets]:
+    """Draw views of the images of one step, augment and normalise them."""
+    views = [run.views.view(int(i), draws[i], mosaic=mosaic) for i in chosen]
+    pixels = augment_batch(
+        torch.stack([pixels for pixels, _ in views]), draws[chosen], run.recipe.augmentation
+    )
     pixels = pixels.to(run.device).permute(0, 2, 3, 1)
     images = run.normalise(pixels).contiguous(memory_format=torch.channels_last)
-    targets = run.data.train_targets[torch.from_numpy(chosen)].to(run.device)
-    return images, targets
-
-
-def prepared_batches(
-    run: Fit, cache: PixelCache, targets: Tensor
-) -> Iterable[tuple[Tensor, Tensor]]:
-    """Every image of a cache that holds prepared pixels, normalised, with its target."""
-    for start in range(0, len(cache), EVAL_BATCH_SIZE):
-        indices = range(start, min(start + EVAL_BATCH_SIZE, len(cache)))
-        pixels = torch.from_numpy(cache.stacked(indices)).to(run.device)
-        yield run.normalise(pixels), targets[start : start + EVAL_BATCH_SIZE].to(run.device)
+    targets = run.task.targets([target for _, target in views], run.spec)
+    return images, to_device(targets, run.device)
 
 
 @torch.inference_mode()
 def score(run: Fit, net: nn.Module) -> dict[str, float]:
-    """Measure a net on the validation images."""
+    """Measure a net on the validation images: the task's main score, and the plain loss."""
     net.eval()
-    raw: list[Tensor] = []
-    for images, _ in prepared_batches(run, run.data.val, run.data.val_targets):
-        raw.append(net(images).float().cpu())
-    return run.task.score(torch.cat(raw), run.data.val_targets)
+    cache, metric, loss = run.data.val, run.vision.new_metric(run.spec), 0.0
+    for start in range(0, len(cache), EVAL_BATCH_SIZE):
+        indices = range(start, min(start + EVAL_BATCH_SIZE, len(cache)))
+        pixels = torch.from_numpy(cache.stacked(indices)).to(run.device)
+        raw = net(run.normalise(pixels))
+        targets = run.task.targets([run.data.val_targets[i] for i in indices], run.spec)
+        loss += run.task.loss(raw, to_device(targets, run.device)).sum().item()
+        outputs = {name: out.cpu().numpy() for name, out in run.task.answers(raw).items()}
+        placements = [cache.placements[i] for i in indices]
+        truths = [cache.dataset.samples[i].target for i in indices]
+        metric.update(run.vision.decode(outputs, run.spec, placements), truths)
+    return {run.vision.MAIN_SCORE: metric.value(), "loss": loss / len(cache)}
 
 
 def _require_batches(run: Fit) -> None:
@@ -323,7 +356,7 @@ def _require_finite(loss: float, what: str, progress: Progress) -> None:
 
 def _rank(run: Fit, scores: dict[str, float]) -> list[float]:
     """What weights are chosen by: small validation sets tie often, the lower loss decides then."""
-    return [scores[run.task.main_score], -scores["loss"]]
+    return [scores[run.vision.MAIN_SCORE], -scores["loss"]]
 
 
 def _row(recipe: Recipe, epoch: int, loss: float, scores: dict[str, float]) -> dict[str, float]:

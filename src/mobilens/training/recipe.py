@@ -249,6 +249,24 @@ def _scratch() -> Recipe:
     )
 
 
+def _detect() -> Recipe:
+    """Boxes, from ImageNet weights to hundreds or thousands of photos."""
+    return Recipe(
+        "detect",
+        epochs=60,
+        batch_size=16,
+        lr=1e-3,
+        weight_decay=0.05,
+        clip_norm=10.0,
+        warmup_epochs=2,
+        frozen_stride=4,
+        ema_epochs=2,
+        label_smoothing=0.0,
+        balance="none",
+        augmentation=Augmentation(geometry="jitter", policy="colour", mosaic=0.5),
+    )
+
+
 # A name that stands for a module is a function of that name in it.
 RECIPES: dict[str, Callable[[], Recipe] | str] = {
     "transfer": _transfer,
@@ -257,6 +275,7 @@ RECIPES: dict[str, Callable[[], Recipe] | str] = {
     "transfer_cutmix": _transfer_cutmix,
     "transfer_erasing": _transfer_erasing,
     "scratch": _scratch,
+    "detect": _detect,
     "mobilenet_v1": "mobilens.training.papers",
     "mobilenet_v2": "mobilens.training.papers",
     "mobilenet_v3": "mobilens.training.papers",
@@ -279,14 +298,21 @@ def build_recipe(name: str) -> Recipe:
     return found()
 
 
-def default_recipe(model: str, *, has_weights: bool) -> Recipe:
+# Of tasks that have one recipe, with weights and without.
+OF_TASK = {"detect": "detect"}
+
+
+def default_recipe(task: str, model: str, *, has_weights: bool) -> Recipe:
     """Choose the recipe of a run that names none.
 
     Args:
+        task: What is learnt.
         model: Architecture. V2 and V3-Small were measured; the nets that were not have V2's
             recipe, which does less harm, and the minimalistic V3-Small that of V3-Small.
         has_weights: Whether training begins with weights.
     """
+    if task in OF_TASK:
+        return build_recipe(OF_TASK[task])
     if not has_weights:
         return build_recipe("scratch")
     small = model.startswith("mobilenet_v3_small")

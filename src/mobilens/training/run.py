@@ -23,6 +23,7 @@ from mobilens.nn.checkpoint import Checkpoint
 from mobilens.nn.init import init_weights
 from mobilens.nn.weights import (
     PretrainedWeights,
+    apply_backbone,
     apply_pretrained,
     auto_weights,
     balance_filters,
@@ -30,9 +31,10 @@ from mobilens.nn.weights import (
     recover_batchnorm,
 )
 from mobilens.observer import Observer, SilentObserver
+from mobilens.spec.heads import ClassifierHead
 from mobilens.spec.model import ModelSpec
 from mobilens.spec.task import Preprocessing, TaskSpec
-from mobilens.tasks import TorchTask, torch_task
+from mobilens.tasks import Targets, TorchTask, to_device, torch_task
 from mobilens.tasks.normalise import Normalise
 from mobilens.training.augment import epoch_draws
 from mobilens.training.cache import PixelCache, read_all
@@ -46,7 +48,9 @@ from mobilens.training.optim import WeightAverage, build_optimizer
 from mobilens.training.recipe import Recipe
 from mobilens.training.settings import SETTINGS_FILE, TrainSettings
 from mobilens.training.state import STATE_FILE
-from mobilens.vision.image import load_prepared, load_short_side, prepare
+from mobilens.vision.image import load_placed, load_short_side, prepare
+from mobilens.vision.tasks import task_vision
+from mobilens.vision.view import View
 
 BEST_FILE = "best.safetensors"
 
@@ -54,6 +58,8 @@ BEST_FILE = "best.safetensors"
 RECOVERY_IMAGES = 512
 # Steps that are timed to see what fits into a time.
 TRIAL_STEPS = 5
+# Around letterboxed images: about the mean of photos.
+GREY = (114, 114, 114)
 # Largest class over smallest from which on "auto" weights the loss: weights favour the mean over
 # classes, not the share of right answers where photos to come are as uneven as these.
 IMBALANCE = 10.0
@@ -140,7 +146,8 @@ def _run(
     started = time.monotonic()
     here = settings.located()
     source = here.source
-    splits = load_splits(source)
+    vision = task_vision(settings.task)
+    splits = load_splits(source, labels=vision.LABELS)
     for note in splits.notes:
         observer.say(note)
     if world.leads:
@@ -149,9 +156,9 @@ def _run(
     begun = _begun(folder)
     start = begun or _new_start(here, len(splits.train.class_names), observer)
     recipe = settings.resolved_recipe(has_weights=start.name is not None)
-    start, task_spec = _described(start, recipe, settings.task, splits.train.class_names)
+    start, task_spec = _described(start, recipe, settings, splits.train.class_names)
     task = torch_task(settings.task)
-    data, splits, skipped = _read(splits, task_spec, task, settings, observer)
+    data, splits, skipped = _read(splits, task_spec, settings, observer)
     recipe = _fit_to_size(recipe, len(data.train), observer)
     torch.manual_seed(settings.seed)
     run = Fit(
@@ -159,6 +166,7 @@ def _run(
             device
         ),
         task=task,
+        spec=task_spec,
         recipe=recipe,
         data=data,
         size=start.model.resolution,
@@ -216,14 +224,22 @@ class _Start:
 
 
 def _described(
-    start: _Start, recipe: Recipe, task: str, class_names: tuple[str, ...]
+    start: _Start, recipe: Recipe, settings: TrainSettings, class_names: tuple[str, ...]
 ) -> tuple[_Start, TaskSpec]:
-    """What the recipe changes in the model and in how its pixels are prepared."""
-    if recipe.dropout is not None:
-        head = replace(start.model.head, dropout=recipe.dropout)
-        start = replace(start, model=replace(start.model, head=head))
-    preprocessing = replace(start.preprocessing, crop_fraction=recipe.crop_fraction)
-    return start, TaskSpec(task, class_names, preprocessing)
+    """What task and recipe change in the model and in how its pixels are prepared."""
+    vision = task_vision(settings.task)
+    model = start.model
+    kind = settings.head or vision.HEADS[0]
+    if model.head.kind != kind:
+        model = model.with_head(kind, len(class_names))
+    if recipe.dropout is not None and isinstance(model.head, ClassifierHead):
+        model = replace(model, head=replace(model.head, dropout=recipe.dropout))
+    preprocessing = replace(
+        start.preprocessing, crop_fraction=recipe.crop_fraction, resize=vision.RESIZE
+    )
+    if vision.RESIZE == "letterbox":
+        preprocessing = replace(preprocessing, fill=GREY)
+    return replace(start, model=model), TaskSpec(settings.task, class_names, preprocessing)
 
 
 def _provenance(settings: TrainSettings, start: _Start, data: TrainData) -> dict[str, Any]:
@@ -283,7 +299,6 @@ def _find_weights(
 def _read(
     splits: DataSplits,
     task_spec: TaskSpec,
-    task: TorchTask,
     settings: TrainSettings,
     observer: Observer,
 ) -> tuple[TrainData, DataSplits, tuple[SkippedFile, ...]]:
@@ -299,7 +314,7 @@ def _read(
     )
     val = read_all(
         splits.val,
-        lambda path: load_prepared(path, preprocessing),
+        lambda path: load_placed(path, preprocessing),
         observer=observer,
         label="reading validation images",
     )
@@ -325,7 +340,9 @@ def _read(
     for cache in (train, val):
         _require_images(cache)
     unseen = [name for name, count in train.dataset.class_counts().items() if not count]
-    if unseen:
+    if unseen and train.dataset.labels != "class":
+        observer.say(f"nothing to learn from of {some(unseen)}")
+    elif unseen:
         raise DataError(
             f"no training image of {some(unseen)} decodes",
             expected="at least one image of each class to learn from",
@@ -333,9 +350,9 @@ def _read(
         )
     data = TrainData(
         train=train,
-        train_targets=_targets(train, task, task_spec),
+        train_targets=_targets(train, task_spec),
         val=val,
-        val_targets=_targets(val, task, task_spec),
+        val_targets=_targets(val, task_spec),
         fingerprint=splits.fingerprint(),
     )
     return data, replace(splits, train=train.dataset, val=val.dataset), skipped
@@ -349,8 +366,11 @@ def _require_images(cache: PixelCache) -> None:
         )
 
 
-def _targets(cache: PixelCache, task: TorchTask, task_spec: TaskSpec) -> Tensor:
-    return task.targets([sample.target for sample in cache.dataset.samples], task_spec)
+def _targets(cache: PixelCache, task_spec: TaskSpec) -> list[Any]:
+    """The truth of each image in the pixels of the cache."""
+    move = task_vision(task_spec.kind).move
+    pairs = zip(cache.dataset.samples, cache.placements, strict=True)
+    return [move(sample.target, View.of(placement)) for sample, placement in pairs]
 
 
 def _fit_to_size(recipe: Recipe, images: int, observer: Observer) -> Recipe:
@@ -370,8 +390,10 @@ def _fit_to_size(recipe: Recipe, images: int, observer: Observer) -> Recipe:
 
 def _build_net(task: TorchTask, start: _Start, recipe: Recipe, steps: int) -> nn.Module:
     net = task.build_net(start.model)
-    if start.weights is not None:
+    if start.weights is not None and isinstance(start.model.head, ClassifierHead):
         apply_pretrained(net, start.weights)
+    elif start.weights is not None:
+        apply_backbone(net, start.weights)
     elif recipe.init_std is not None:
         init_weights(net, recipe.init_std)
     for module in net.modules():
@@ -385,9 +407,9 @@ def _prepare_net(
 ) -> None:
     """Recover statistics of folded weights, and give the new head a start."""
 
-    def batches(limit: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(limit: int | None = None) -> Iterator[tuple[Tensor, Targets]]:
         """Training images as the model file will see them, with their targets."""
-        cache, targets = run.data.train, run.data.train_targets
+        cache = run.data.train
         # Spread over the whole set, whose order is by class.
         count = min(limit or len(cache), len(cache))
         chosen = np.linspace(0, len(cache) - 1, count).astype(np.int64)
@@ -395,12 +417,13 @@ def _prepare_net(
             images = [cache[i].permute(1, 2, 0).numpy() for i in indices]
             pixels = np.stack([prepare(image, preprocessing) for image in images])
             batch = run.normalise(torch.from_numpy(pixels).to(run.device))
-            yield batch, targets[torch.from_numpy(indices)].to(run.device)
+            targets = run.task.targets([run.data.train_targets[i] for i in indices], run.spec)
+            yield batch, to_device(targets, run.device)
 
     if weights.folded:
         recover_batchnorm(run.net, (images for images, _ in batches(RECOVERY_IMAGES)))
     balance_filters(run.net)
-    if run.recipe.head_penalty:
+    if run.recipe.head_penalty and run.task.final_layer(run.net) is not None:
         started = time.perf_counter()
         train_head(
             run.net,
@@ -409,15 +432,18 @@ def _prepare_net(
             run.recipe,
             class_weights=run.class_weights,
         )
-        main = score(run, run.net)[run.task.main_score]
+        name = run.vision.MAIN_SCORE
+        main = score(run, run.net)[name]
         seconds = time.perf_counter() - started
-        observer.say(f"head alone  val {run.task.main_score} {main:.4f}  {seconds:.1f} s")
+        observer.say(f"head alone  val {name} {main:.4f}  {seconds:.1f} s")
 
 
 def _class_weights(
     train: Dataset, recipe: Recipe, device: torch.device, observer: Observer
 ) -> Tensor | None:
     """Weights of mean one over the images: the rarer a class, the more each of its images."""
+    if train.labels != "class":
+        return None
     counts = torch.tensor(list(train.class_counts().values()), dtype=torch.float32)
     uneven = bool(counts.max() >= IMBALANCE * counts.min())
     if recipe.balance == "none" or (recipe.balance == "auto" and not uneven):

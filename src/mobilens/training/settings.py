@@ -14,6 +14,7 @@ from mobilens.spec import codec
 from mobilens.spec.model import ModelSpec, WidthRule
 from mobilens.spec.zoo import build_spec
 from mobilens.training.recipe import Recipe, build_recipe, default_recipe
+from mobilens.vision.tasks import task_vision
 
 SETTINGS_FILE = "recipe.json"
 
@@ -34,6 +35,7 @@ class TrainSettings:
         batch_size: Images a step.
         lr: Highest learning rate.
         task: What is learnt.
+        head: Kind of head, one of ``spec.heads.HEADS``; the task's own by default.
         seed: Of everything random.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ...
         minutes: Time for everything up to the checkpoint; epochs are cut to fit it. None: no limit.
@@ -56,6 +58,7 @@ class TrainSettings:
     resolution: int | None = None
     weights: str = "auto"
     task: str = "classify"
+    head: str = ""
     seed: int = 0
     device: str = "auto"
     minutes: float | None = None
@@ -87,18 +90,18 @@ class TrainSettings:
         )
 
     def model_spec(self, num_classes: int) -> ModelSpec:
-        """Describe the net that was asked for, with this many classes."""
+        """Describe the classifier on whose body the net stands, with this many classes."""
         return build_spec(
             self.model,
             width_mult=self.width,
             width_rule=self.width_rule,
-            resolution=self.resolution,
+            resolution=self.resolution or task_vision(self.task).RESOLUTION,
             num_classes=num_classes,
         )
 
     def resolved_recipe(self, *, has_weights: bool) -> Recipe:
         """Choose the recipe where none was named, and put the wished numbers in."""
-        recipe = self.recipe or default_recipe(self.model, has_weights=has_weights)
+        recipe = self.recipe or default_recipe(self.task, self.model, has_weights=has_weights)
         if not has_weights:
             recipe = recipe.without_weights()
         if self.epochs is not None:

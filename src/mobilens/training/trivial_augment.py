@@ -7,7 +7,7 @@ are treated together.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -22,19 +22,25 @@ OUTSIDE = 128
 Operation = Callable[[Tensor, Tensor], Tensor]
 
 
-def trivial_augment(batch: Tensor, draws: NDArray[np.float32]) -> Tensor:
+def trivial_augment(
+    batch: Tensor,
+    draws: NDArray[np.float32],
+    operations: Sequence[tuple[Operation | None, bool]] | None = None,
+) -> Tensor:
     """Apply one operation to each image.
 
     Args:
         batch: (N, 3, H, W), uint8; left as it was.
         draws: (N, 3) in [0, 1): operation, strength, sign.
+        operations: What is chosen from, each with whether its strength has a sign; all by default.
 
     Returns:
         (N, 3, H, W), uint8.
     """
     result = batch.clone()
-    chosen = (draws[:, 0] * len(OPERATIONS)).astype(int)
-    for index, (operation, signed) in enumerate(OPERATIONS):
+    operations = OPERATIONS if operations is None else operations
+    chosen = (draws[:, 0] * len(operations)).astype(int)
+    for index, (operation, signed) in enumerate(operations):
         rows = np.flatnonzero(chosen == index)
         if operation is None or rows.size == 0:
             continue
@@ -178,4 +184,13 @@ OPERATIONS: tuple[tuple[Operation | None, bool], ...] = (
     (_solarize, False),
     (_autocontrast, False),
     (_equalize, False),
+)
+# Those that leave everything in its place, and things what they are.
+COLOURS: tuple[tuple[Operation | None, bool], ...] = (
+    (None, False),
+    (_brightness, True),
+    (_colour, True),
+    (_contrast, True),
+    (_sharpness, True),
+    (_autocontrast, False),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,25 @@ from mobilens.errors import DataError, MobilensError, UsageError
 from mobilens.spec.task import TaskSpec
 from mobilens.vision.classification_scores import ClassificationScores, score_classification
 from mobilens.vision.drawing import caption
+from mobilens.vision.intervals import Estimate, paired_difference
 from mobilens.vision.predictor import Pixels, RawOutputs
+from mobilens.vision.resize import Placement
 from mobilens.vision.tasks import Mistake
+from mobilens.vision.view import View
+from mobilens.vision.words import Words
+
+LABELS = "class"
+MAIN_SCORE, MAIN_TITLE = "top1", "top-1"
+RESIZE = "crop"
+RESOLUTION = None
+HEADS = ("classifier",)
+SHOW_OPTIONS = ("top",)
+MISTAKE_SIDE = None
+WORDS = Words(
+    use="Label a photo",
+    mistakes="answered wrong; the surest come first. Look for wrong labels first.",
+    severity="probability",
+)
 
 
 # Arrays have no single truth value, so predictions are compared with `agree`, not `==`.
@@ -70,7 +87,11 @@ class ClassificationPrediction:
         }
 
 
-def decode(outputs: RawOutputs, task: TaskSpec) -> list[ClassificationPrediction]:
+def decode(
+    outputs: RawOutputs,
+    task: TaskSpec,
+    placements: Sequence[Placement] | None = None,  # noqa: ARG001 (a class has no place)
+) -> list[ClassificationPrediction]:
     """Turn the output ``"probabilities"``, (N, classes), into one prediction per image.
 
     Raises:
@@ -101,6 +122,62 @@ def agree(a: ClassificationPrediction, b: ClassificationPrediction) -> bool:
     return a.label == b.label
 
 
+def record(prediction: ClassificationPrediction) -> dict[str, NDArray[np.float32]]:
+    """Give the probabilities."""
+    return {"probabilities": prediction.probabilities}
+
+
+def recall(values: Mapping[str, NDArray[np.float32]], task: TaskSpec) -> ClassificationPrediction:
+    """Make an answer of recorded probabilities.
+
+    Raises:
+        MobilensError: They are missing, or not one for each class.
+    """
+    return decode({name: value[None] for name, value in values.items()}, task)[0]
+
+
+def difference(a: ClassificationPrediction, b: ClassificationPrediction) -> float:
+    """Largest difference of a probability."""
+    return float(np.abs(a.probabilities - b.probabilities).max())
+
+
+def lost(
+    before: Sequence[ClassificationPrediction],
+    after: Sequence[ClassificationPrediction],
+    targets: Sequence[int],
+    task: TaskSpec,  # noqa: ARG001 (right is right, whatever the classes)
+) -> Estimate:
+    """Share of right answers lost, less those gained."""
+    right = [
+        np.array([one.index == target for one, target in zip(answers, targets, strict=True)])
+        for answers in (before, after)
+    ]
+    gone, new = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    return paired_difference(gone, new, len(targets))
+
+
+def move(target: int, view: View) -> int:  # noqa: ARG001
+    """A class is the same whatever is seen of the image."""
+    return target
+
+
+def text(prediction: ClassificationPrediction, top: int = 5) -> str:
+    """Write the ``top`` most probable classes in a line."""
+    return ", ".join(f"{label} {100 * value:.1f} %" for label, value in prediction.top(top))
+
+
+def csv_header(task: TaskSpec, top: int = 5) -> list[str]:
+    """Name two columns for each of the ``top`` most probable classes."""
+    shown = range(1, min(top, len(task.class_names)) + 1)
+    return [f"{name}_{place}" for place in shown for name in ("label", "probability")]
+
+
+def csv_rows(prediction: ClassificationPrediction, top: int = 5) -> list[list[str]]:
+    """Give one row."""
+    pairs = ((label, f"{probability:.6g}") for label, probability in prediction.top(top))
+    return [[cell for pair in pairs for cell in pair]]
+
+
 def mistake(prediction: ClassificationPrediction, target: int) -> Mistake | None:
     """Describe a wrong top-1 answer; its severity is the probability it was given."""
     if prediction.index == target:
@@ -108,11 +185,21 @@ def mistake(prediction: ClassificationPrediction, target: int) -> Mistake | None
     return Mistake(prediction.class_names[target], prediction.label, prediction.confidence)
 
 
-def draw(image: Pixels, prediction: ClassificationPrediction) -> Pixels:
-    """Write the three most probable classes under the image."""
+def draw(image: Pixels, prediction: ClassificationPrediction, top: int = 3) -> Pixels:
+    """Write the ``top`` most probable classes under the image."""
     return caption(
-        image, [f"{label} {100 * probability:.0f} %" for label, probability in prediction.top(3)]
+        image, [f"{label} {100 * probability:.0f} %" for label, probability in prediction.top(top)]
     )
+
+
+def draw_mistake(
+    image: Pixels,
+    prediction: ClassificationPrediction,  # noqa: ARG001
+    target: int,  # noqa: ARG001
+    view: View,  # noqa: ARG001
+) -> Pixels:
+    """Leave the image as it is: a class has no place in it."""
+    return image
 
 
 def new_metric(task: TaskSpec) -> ClassificationMetric:
@@ -143,6 +230,10 @@ class ClassificationMetric:
             self._ranks.append(_rank(prediction.probabilities, target))
             self._answers.append(prediction.index)
             self._confidences.append(prediction.confidence)
+
+    def value(self) -> float:
+        """Share of right answers."""
+        return self._ranks.count(0) / len(self._ranks)
 
     def result(self) -> ClassificationScores:
         """Give the scores over everything added so far.

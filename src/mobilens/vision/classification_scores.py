@@ -16,7 +16,7 @@ from mobilens.vision.intervals import (
     resamples,
     wilson,
 )
-from mobilens.vision.tasks import Table
+from mobilens.vision.tasks import Chart, Confusion, Table
 
 MOST_CONFUSED = 10
 # A table of more classes than this shows the weakest only.
@@ -75,6 +75,11 @@ class ClassificationScores:
     macro_f1: Estimate
     confusion: NDArray[np.int64]
     calibration: Calibration
+
+    @property
+    def kind(self) -> str:
+        """The task."""
+        return "classify"
 
     @property
     def main(self) -> Estimate:
@@ -141,6 +146,14 @@ class ClassificationScores:
             for one in bins
         )
         return [*tables, Table("Calibration", header, rows_of_bins)]
+
+    def charts(self) -> list[Chart]:
+        """Give none: the calibration has a picture of its own."""
+        return []
+
+    def confused(self) -> Confusion:
+        """Give the confusion matrix."""
+        return Confusion(tuple(one.name for one in self.per_class), self.confusion)
 
     def _main_table(self) -> Table:
         noise = f"{100 * self.calibration.ece_if_calibrated:.1f} if perfectly calibrated"

@@ -9,21 +9,34 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from mobilens.atomic import written
 from mobilens.vision.predictor import Pixels
 
+Colour = tuple[int, int, int]
+
 INK = (24, 27, 31)
 PAPER = (255, 255, 255)
 RED = (176, 32, 32)
 GREY = (92, 98, 106)
+# Told apart by people who see colours otherwise too, and dark enough for white words.
+PALETTE: tuple[Colour, ...] = (
+    (0, 104, 168),
+    (190, 68, 0),
+    (0, 122, 88),
+    (160, 58, 128),
+    (140, 96, 0),
+    (58, 90, 190),
+    (196, 32, 72),
+    (84, 110, 28),
+)
 _GAP = 12
 # Wide coverage first; Pillow looks in the system's own font folders.
 _SYSTEM_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf")
 _ELLIPSIS = "..."
 
-Colour = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
@@ -38,6 +51,117 @@ class Tile:
 
     image: Pixels
     lines: tuple[tuple[str, Colour], ...]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A box to draw.
+
+    Attributes:
+        box: Left, top, right, bottom, pixels.
+        colour: Of its line, and behind its words.
+        words: At its upper edge, at its lower one where it is dashed; may be empty.
+        dashed: Whether its line is.
+    """
+
+    box: tuple[float, float, float, float]
+    colour: Colour
+    words: str
+    dashed: bool = False
+
+
+def draw_boxes(
+    image: Pixels, boxes: NDArray[np.float32], kinds: NDArray[np.int64], words: Sequence[str]
+) -> Pixels:
+    """Give the image with boxes on it, each with a few words at its upper edge.
+
+    Args:
+        image: (height, width, 3), RGB, uint8.
+        boxes: (n, 4), xyxy, pixels; of those that overlap, the first lie on top.
+        kinds: (n,): boxes of one kind have one colour.
+        words: One for each box.
+
+    Returns:
+        A new image of the same size.
+    """
+    marks = [
+        Mark((left, top, right, bottom), PALETTE[int(kind) % len(PALETTE)], text)
+        for (left, top, right, bottom), kind, text in zip(boxes.tolist(), kinds, words, strict=True)
+    ]
+    return draw_marks(image, marks)
+
+
+def draw_marks(image: Pixels, marks: Sequence[Mark]) -> Pixels:
+    """Give the image with boxes on it, the first on top; no box hides words.
+
+    Args:
+        image: (height, width, 3), RGB, uint8.
+        marks: What to draw.
+
+    Returns:
+        A new image of the same size.
+    """
+    page = Image.fromarray(image)
+    draw = ImageDraw.Draw(page)
+    short = min(image.shape[:2])
+    line, size = -(-short // 200), max(13, short // 32)
+    for mark in reversed(marks):
+        _outline(draw, _inside(mark.box, page), mark, line)
+    for mark in reversed(marks):
+        if mark.words:
+            _label(draw, _inside(mark.box, page), mark, size, page)
+    return np.asarray(page)
+
+
+Corners = tuple[int, int, int, int]
+
+
+def _inside(box: tuple[float, float, float, float], page: Image.Image) -> Corners:
+    """First and last pixels of a box that lie in the picture."""
+    last = (page.width - 1, page.height - 1)
+    left, top = (min(max(round(box[axis]), 0), last[axis]) for axis in (0, 1))
+    right = min(max(round(box[2]) - 1, left), last[0])
+    bottom = min(max(round(box[3]) - 1, top), last[1])
+    return left, top, right, bottom
+
+
+def _outline(draw: ImageDraw.ImageDraw, corners: Corners, mark: Mark, line: int) -> None:
+    """Draw a box with a thin white edge around its line, which parts it from any picture."""
+    left, top, right, bottom = corners
+    around = (left - 1, top - 1, right + 1, bottom + 1)
+    draw.rectangle(around, outline=PAPER, width=line + 2)
+    if not mark.dashed:
+        draw.rectangle(corners, outline=mark.colour, width=line)
+        return
+    for start, end in _dashes(left, right, 4 * line + 2):
+        draw.rectangle((start, top, end, top + line - 1), fill=mark.colour)
+        draw.rectangle((start, bottom - line + 1, end, bottom), fill=mark.colour)
+    for start, end in _dashes(top, bottom, 4 * line + 2):
+        draw.rectangle((left, start, left + line - 1, end), fill=mark.colour)
+        draw.rectangle((right - line + 1, start, right, end), fill=mark.colour)
+
+
+def _dashes(first: int, last: int, length: int) -> list[tuple[int, int]]:
+    """First and last pixels of dashes, which begin and end at the ends; gaps are half as long."""
+    rest = last - first + 1 - length
+    if rest <= 0:
+        return [(first, last)]
+    starts = np.linspace(first, first + rest, max(2, round(rest / (1.5 * length)) + 1))
+    return [(round(start), round(start) + length - 1) for start in starts.tolist()]
+
+
+def _label(
+    draw: ImageDraw.ImageDraw, corners: Corners, mark: Mark, size: int, page: Image.Image
+) -> None:
+    left, top, _, bottom = corners
+    font, text = _font_for(mark.words, size)
+    width, height = font.getlength(text) + size // 2, _line_height(size)
+    x = max(0.0, min(left, page.width - width))
+    # Above a box that was found and below one that was missed: both may lie in one place.
+    y = bottom + 1 if mark.dashed else top - height
+    y = max(0, min(y, page.height - height))
+    draw.rectangle((x, y, x + width, y + height), fill=mark.colour)
+    draw.text((x + size // 4, y), text, PAPER, font)
 
 
 def caption(image: Pixels, lines: Sequence[str]) -> Pixels:
@@ -70,7 +194,7 @@ def picture_grid(tiles: Sequence[Tile], *, columns: int = 4, side: int = 240) ->
         (height, width, 3), RGB, uint8.
     """
     columns = min(columns, len(tiles))
-    size = side // 15
+    size = min(side // 15, 20)
     cell_height = side + size // 2 + _line_height(size) * max(len(tile.lines) for tile in tiles)
     rows = -(-len(tiles) // columns)
     page = Image.new(

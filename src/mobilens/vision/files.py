@@ -15,8 +15,8 @@ import numpy as np
 from mobilens.cores import usable_cores
 from mobilens.errors import ImageError, UsageError
 from mobilens.spec.task import Preprocessing
-from mobilens.vision.image import load_prepared
-from mobilens.vision.predictor import Pixels, Predictor
+from mobilens.vision.image import Placed, load_placed
+from mobilens.vision.predictor import Predictor
 from mobilens.vision.tasks import Prediction, task_vision
 
 
@@ -38,7 +38,7 @@ class FileResult:
 @dataclass(frozen=True)
 class _Loaded:
     path: str
-    pixels: Pixels | None
+    placed: Placed | None
     error: str | None
 
 
@@ -80,13 +80,14 @@ def _answers(
     files = _load_ahead(paths, predictor.task.preprocessing, threads, ahead)
     try:
         while batch := list(islice(files, batch_size)):
-            pixels = [file.pixels for file in batch if file.pixels is not None]
+            placed = [file.placed for file in batch if file.placed is not None]
             answers: Iterator[Prediction] = iter(())
-            if pixels:
-                answers = iter(decode(predictor.forward(np.stack(pixels)), predictor.task))
+            if placed:
+                outputs = predictor.forward(np.stack([one.pixels for one in placed]))
+                answers = iter(decode(outputs, predictor.task, [one.placement for one in placed]))
             for file in batch:
                 yield FileResult(
-                    file.path, None if file.pixels is None else next(answers), file.error
+                    file.path, None if file.placed is None else next(answers), file.error
                 )
     finally:
         files.close()
@@ -111,6 +112,6 @@ def _load_ahead(
 
 def _load(path: str, preprocessing: Preprocessing) -> _Loaded:
     try:
-        return _Loaded(path, load_prepared(path, preprocessing), None)
+        return _Loaded(path, load_placed(path, preprocessing), None)
     except ImageError as error:
         return _Loaded(path, None, error.given.removeprefix(f"{path}: "))

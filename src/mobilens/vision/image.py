@@ -7,6 +7,8 @@ first frame. EXIF orientation is applied.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -27,14 +29,15 @@ from mobilens.vision.resize import (
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
+    "Placed",
     "decode_image",
     "image_size",
+    "load_placed",
     "load_prepared",
     "load_short_side",
     "load_thumbnail",
     "normalise",
     "prepare",
-    "prepare_pillow",
 ]
 
 IMAGE_SUFFIXES = frozenset(
@@ -57,11 +60,26 @@ IMAGE_SUFFIXES = frozenset(
     )
 )
 WHITE: Colour = (255, 255, 255)
+# What can be made ready for a net.
+Photo = Source | Image.Image | Pixels
 
 _RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Pixels of an image, and where they come from.
+
+    Attributes:
+        pixels: (height, width, 3), RGB, uint8, upright.
+        placement: Which part of the upright image they show, and where in these pixels it lies.
+    """
+
+    pixels: Pixels
+    placement: Placement
 
 
 def decode_image(source: Source, *, fill: Colour = WHITE) -> Pixels:
@@ -106,6 +124,24 @@ def load_prepared(source: Source, preprocessing: Preprocessing) -> Pixels:
     Raises:
         ImageError: As ``decode_image``.
     """
+    return load_placed(source, preprocessing).pixels
+
+
+def load_placed(source: Photo, preprocessing: Preprocessing) -> Placed:
+    """The same of a photo of any kind, with where in it the pixels lie.
+
+    Args:
+        source: Path, the file's bytes, a Pillow image of any mode, or an array as ``prepare``
+            takes it.
+        preprocessing: Size and geometry.
+
+    Raises:
+        ImageError: As ``decode_image``, or the array is no image.
+    """
+    if isinstance(source, np.ndarray):
+        return _laid_out(_of_array(source), preprocessing)
+    if isinstance(source, Image.Image):
+        return _laid_out(opened(source, preprocessing.fill), preprocessing)
     decoded = decode(
         source,
         preprocessing.fill,
@@ -114,16 +150,13 @@ def load_prepared(source: Source, preprocessing: Preprocessing) -> Pixels:
     return _laid_out(decoded, preprocessing)
 
 
-def load_short_side(source: Source, short_side: int, *, fill: Colour = WHITE) -> Pixels:
+def load_short_side(source: Source, short_side: int, *, fill: Colour = WHITE) -> Placed:
     """Load a whole image with its short side at ``short_side`` pixels, or as it is if smaller.
 
     Args:
         source: Path, or the file's bytes.
         short_side: Short side of the result; the long one keeps the aspect, rounded down.
         fill: RGB behind transparent pixels, 0 to 255.
-
-    Returns:
-        (height, width, 3), RGB, uint8, upright.
 
     Raises:
         ImageError: As ``decode_image``.
@@ -133,7 +166,8 @@ def load_short_side(source: Source, short_side: int, *, fill: Colour = WHITE) ->
         return place_whole(size, min(short_side, *size))
 
     decoded = decode(source, fill, lambda size: decode_reduction(placed(size)))
-    return np.array(_resized(decoded, placed(decoded.size), "bilinear"))
+    placement = placed(decoded.size)
+    return Placed(np.array(_resized(decoded, placement, "bilinear")), placement)
 
 
 def load_thumbnail(source: Source, side: int) -> Pixels:
@@ -170,25 +204,7 @@ def prepare(image: Pixels, preprocessing: Preprocessing) -> Pixels:
     Raises:
         ImageError: The array is not such an image.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ImageError(
-            f"the image is an array of {image.dtype}, shape {image.shape}",
-            expected="uint8, (height, width, 3)",
-        )
-    return _laid_out(Decoded(Image.fromarray(image), image.shape[:2]), preprocessing)
-
-
-def prepare_pillow(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
-    """Give a Pillow image the colours, orientation and geometry that a net reads.
-
-    Args:
-        image: Of any mode; its EXIF orientation is applied.
-        preprocessing: As for ``prepare``.
-
-    Raises:
-        ImageError: It has no pixels, or its file is damaged.
-    """
-    return _laid_out(opened(image, preprocessing.fill), preprocessing)
+    return load_placed(image, preprocessing).pixels
 
 
 def normalise(pixels: Pixels, preprocessing: Preprocessing) -> NDArray[np.float32]:
@@ -207,7 +223,16 @@ def normalise(pixels: Pixels, preprocessing: Preprocessing) -> NDArray[np.float3
     return normal
 
 
-def _laid_out(decoded: Decoded, preprocessing: Preprocessing) -> Pixels:
+def _of_array(image: Pixels) -> Decoded:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ImageError(
+            f"the image is an array of {image.dtype}, shape {image.shape}",
+            expected="uint8, (height, width, 3)",
+        )
+    return Decoded(Image.fromarray(image), image.shape[:2])
+
+
+def _laid_out(decoded: Decoded, preprocessing: Preprocessing) -> Placed:
     placement = place(decoded.size, preprocessing)
     image = _resized(decoded, placement, preprocessing.interpolation)
     height, width = preprocessing.size
@@ -215,7 +240,7 @@ def _laid_out(decoded: Decoded, preprocessing: Preprocessing) -> Pixels:
         canvas = Image.new("RGB", (width, height), preprocessing.fill)
         canvas.paste(image, placement.target[:2])
         image = canvas
-    return np.array(image)
+    return Placed(np.array(image), placement)
 
 
 def _resized(decoded: Decoded, placement: Placement, interpolation: str) -> Image.Image:

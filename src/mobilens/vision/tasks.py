@@ -1,6 +1,6 @@
 """What each kind of task must be able to do with answers, and the lookup by name.
 
-A task is a module (or any object) with the five functions of ``VisionTask``. Everything that
+A task is a module (or any object) with what stands in ``VisionTask``. Everything that
 measures, prints or draws goes through this protocol, so that a new task is one new file here and
 one line in ``TASKS``.
 """
@@ -8,9 +8,9 @@ one line in ``TASKS``.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,16 @@ from mobilens.errors import UnknownNameError
 from mobilens.spec.task import TaskSpec
 from mobilens.vision.intervals import Estimate
 from mobilens.vision.predictor import RawOutputs
+from mobilens.vision.resize import Placement
+from mobilens.vision.view import View
+from mobilens.vision.words import Words
 
 
 class Prediction(Protocol):
     """The answer for one image."""
 
     def to_json(self) -> dict[str, Any]:
-        """Give the answer as JSON values."""
+        """Give the answer as JSON values; it also takes what ``SHOW_OPTIONS`` of its task name."""
         ...
 
 
@@ -44,8 +47,64 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
+@dataclass(frozen=True)
+class Curve:
+    """A line for a person to look at.
+
+    Attributes:
+        name: What it is of.
+        points: x and y, each 0 to 1.
+    """
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines that belong together.
+
+    Attributes:
+        title: What they show.
+        x: What is counted to the right.
+        y: What is counted upwards.
+        curves: One or more, of a class each.
+        about: What a person should know, as a sentence.
+    """
+
+    title: str
+    x: str
+    y: str
+    curves: tuple[Curve, ...]
+    about: str = ""
+
+
+# Arrays have no single truth value, so no generated `==`.
+@dataclass(frozen=True, eq=False)
+class Confusion:
+    """What was taken for what.
+
+    Attributes:
+        names: Of rows and columns, in order.
+        counts: (n, n): a row for each truth, a column for each answer.
+        background: Whether the last of them is no class: its row counts what was answered where
+            nothing is, its column what was missed.
+        about: What a person should know, as sentences.
+    """
+
+    names: tuple[str, ...]
+    counts: NDArray[np.int64]
+    background: bool = False
+    about: str = ""
+
+
 class Scores(Protocol):
     """What a metric found on a data set."""
+
+    @property
+    def kind(self) -> str:
+        """The task whose figures these are: a ``TaskSpec``'s ``kind``."""
+        ...
 
     @property
     def main(self) -> Estimate:
@@ -60,6 +119,14 @@ class Scores(Protocol):
         """Give what a person wants to read, the most important first."""
         ...
 
+    def charts(self) -> list[Chart]:
+        """Give what a person wants to look at, likewise; none where figures say it all."""
+        ...
+
+    def confused(self) -> Confusion | None:
+        """Tell what was taken for what; None where a task has no such thing."""
+        ...
+
 
 class Metric(Protocol):
     """Gathers answers and truths, batch by batch, then gives the scores."""
@@ -71,6 +138,10 @@ class Metric(Protocol):
             predictions: One prediction per image, as the task's ``decode`` gave them.
             targets: The truth for each, as the data set gives it.
         """
+        ...
+
+    def value(self) -> float:
+        """Give the main figure alone, 0 to 1, which takes less time than all of them."""
         ...
 
     def result(self) -> Scores:
@@ -100,8 +171,29 @@ class VisionTask(Protocol):
     Predictions and targets are of the task's own types, hence ``Any`` here.
     """
 
-    def decode(self, outputs: RawOutputs, task: TaskSpec) -> Sequence[Prediction]:
+    LABELS: str  # kind of labels that it learns from, one of ``data.labels.LABELS``
+    MAIN_SCORE: str  # name of the main score in JSON
+    MAIN_TITLE: str  # the same for people
+    RESIZE: Literal["crop", "squash", "letterbox"]  # how images come into the net
+    RESOLUTION: int | None  # side of the net's input by default; None for the model's own
+    HEADS: tuple[str, ...]  # kinds of heads that answer it, the default first
+    WORDS: Words  # what people are told about it
+    # Keyword arguments by which people choose how much of an answer they see: "top" how many
+    # classes, "min_score" which things. The functions with ``show`` take these and no others, and
+    # so does a prediction's ``to_json``; each has a default.
+    SHOW_OPTIONS: tuple[str, ...]
+    MISTAKE_SIDE: int | None  # long side of a picture for ``draw_mistake``, pixels; None for any
+
+    def decode(
+        self, outputs: RawOutputs, task: TaskSpec, placements: Sequence[Placement] | None = None
+    ) -> Sequence[Prediction]:
         """Turn a model's raw outputs into answers, one per image of the batch.
+
+        Args:
+            outputs: As the model gives them.
+            task: Of the model.
+            placements: Where each image lies in the model's input; without them, answers that
+                have a place are in pixels of that input.
 
         Raises:
             MobilensError: The outputs do not fit the task.
@@ -116,25 +208,95 @@ class VisionTask(Protocol):
         """Tell whether two predictions are the same answer, whatever their exact numbers."""
         ...
 
+    def record(self, prediction: Any) -> dict[str, NDArray[np.float32]]:
+        """Give numbers that ``recall`` makes the same answer of, as few as may be."""
+        ...
+
+    def recall(self, values: Mapping[str, NDArray[np.float32]], task: TaskSpec) -> Prediction:
+        """Make an answer of recorded numbers, each array flattened.
+
+        Raises:
+            MobilensError: They are not those of an answer.
+        """
+        ...
+
+    def difference(self, a: Any, b: Any) -> float:
+        """Measure how far two answers are apart: 0 for the same, 1 for another answer.
+
+        Numbers above 1, such as pixels, count in proportion to their size.
+        """
+        ...
+
+    def lost(
+        self, before: Sequence[Any], after: Sequence[Any], targets: Sequence[Any], task: TaskSpec
+    ) -> Estimate:
+        """Measure how much smaller the main figure became, on the very same images.
+
+        Args:
+            before: Answers of a first model.
+            after: Answers of a second one.
+            targets: The truths.
+            task: Of both models.
+
+        Returns:
+            The first's figure less the second's, -1 to 1, with its 95 % interval.
+        """
+        ...
+
+    def move(self, target: Any, view: View) -> Any:
+        """Give the truth for what a view shows of an image."""
+        ...
+
+    def text(self, prediction: Any, **show: Any) -> str:
+        """Write an answer in one line."""
+        ...
+
+    def csv_header(self, task: TaskSpec, **show: Any) -> list[str]:
+        """Name the columns of an answer, between the file's name and its error."""
+        ...
+
+    def csv_rows(self, prediction: Any, **show: Any) -> list[list[str]]:
+        """Give an answer as rows with these columns; none where nothing was found."""
+        ...
+
     def mistake(self, prediction: Any, target: Any) -> Mistake | None:
         """Describe what is wrong with an answer, or None when it is right."""
         ...
 
-    def draw(self, image: NDArray[np.uint8], prediction: Any) -> NDArray[np.uint8]:
+    def draw(self, image: NDArray[np.uint8], prediction: Any, **show: Any) -> NDArray[np.uint8]:
         """Draw an answer on its image.
 
         Args:
             image: (height, width, 3), RGB, uint8; it is not changed.
             prediction: The answer.
+            show: How much of it.
 
         Returns:
             A new image of the same layout, possibly taller.
         """
         ...
 
+    def draw_mistake(
+        self, image: NDArray[np.uint8], prediction: Any, target: Any, view: View
+    ) -> NDArray[np.uint8]:
+        """Draw what is right and wrong with an answer.
+
+        Args:
+            image: (height, width, 3), RGB, uint8: the image at the size of a picture; it is not
+                changed.
+            prediction: The answer, in pixels of the image itself.
+            target: The truth, likewise.
+            view: How the image itself became this picture.
+
+        Returns:
+            An image of the same layout; the very same where the answer has no place in it.
+        """
+        ...
+
 
 TASKS: dict[str, str | VisionTask] = {
     "classify": "mobilens.vision.classification",
+    "detect": "mobilens.vision.detection",
 }
 
 
