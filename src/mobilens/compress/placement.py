@@ -73,6 +73,7 @@ class Placement:
             op.output
             for op in graph.ops
             if isinstance(op, (Conv, Linear))
+            and not (isinstance(op, Linear) and op.fixed)
             and op.output not in in_float
             and (self.stem or not isinstance(makers.get(op.inputs[0]), Normalise))
             and (self.depthwise or not (isinstance(op, Conv) and op.depthwise))

@@ -164,7 +164,7 @@ def compare(
     }
     provenance = {**new.provenance, "quantisation": quantisation}
     named = replace(new, provenance=provenance)
-    return Comparison(named, old, now, drop(old, now), before, after)
+    return Comparison(named, old, now, drop(old, now, task), before, after)
 
 
 @torch.no_grad()

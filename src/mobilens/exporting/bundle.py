@@ -26,7 +26,7 @@ from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.manifest import Precision
 from mobilens.runtime.predictor import BundlePredictor
 from mobilens.runtime.verify import verify_bundle
-from mobilens.tasks import torch_task
+from mobilens.vision.tasks import task_vision
 
 
 def export_checkpoint(
@@ -78,7 +78,7 @@ def export_float(
     kind = target_named(target, precision)
     require_name(path, FORMATS[target].suffix)
     checkpoint, dataset = original.checkpoint, original.dataset
-    graph = fold_normalisation(original.graph)
+    graph = original.finished(fold_normalisation(original.graph), kind)
     manifest = replace(
         draft_manifest(checkpoint, original.predictor, graph, dataset, kind),
         precision=precision,
@@ -91,7 +91,7 @@ def export_float(
         seal(temporary, manifest)
         if dataset is not None:
             before, after = _measured(temporary, kind, original)
-            main = torch_task(checkpoint.task.kind).main_score
+            main = task_vision(checkpoint.task.kind).MAIN_SCORE
             manifest = replace(manifest, accuracy=stated_accuracy(main, before, after))
             seal(temporary, manifest)
         try:

@@ -38,6 +38,7 @@ ACTIVATIONS: dict[str, Callable[..., Any]] = {
     "relu": Builder.relu,
     "relu6": Builder.relu6,
     "sigmoid": Builder.sigmoid,
+    "exp": Builder.exp,
 }
 HARD_SIGMOID = {"alpha": 1 / 6, "beta": 0.5}
 
@@ -144,6 +145,25 @@ def _write(op: ops.Op, inputs: list[Any], graph: ops.Graph) -> Any:
             return Builder.matmul(x=x, y=inputs[1], transpose_y=op.transpose, name=op.output)
         case ops.Softmax():
             return Builder.softmax(x=x, axis=-1, name=op.output)
+        case ops.Resize():
+            height, width = graph.shapes[op.inputs[0]][1:]
+            return Builder.upsample_bilinear(
+                x=x,
+                scale_factor_height=op.size[0] / height,
+                scale_factor_width=op.size[1] / width,
+                align_corners=False,
+                name=op.output,
+            )
+        case ops.Slice():
+            shape = graph.shapes[op.inputs[0]]
+            return Builder.slice_by_index(
+                x=x,
+                begin=[0] * len(shape) + [op.begin],
+                end=[1, *shape[:-1], op.end],
+                name=op.output,
+            )
+        case ops.Concat():
+            return Builder.concat(values=inputs, axis=1, name=op.output)
     raise ExportError(f"Core ML has no operator for {type(op).__name__} ({op.output})")
 
 
@@ -190,7 +210,9 @@ def _clamped(op: ops.Op, made: Any, clamp: ops.Clamp) -> Any:
 
 
 def _scale(op: ops.Scale, x: Any, rank: int) -> Any:
-    shape = (1, -1, 1, 1) if rank == 3 and len(op.scale) > 1 else (1, -1)
+    shape: tuple[int, ...] = (1, -1, 1, 1) if rank == 3 and len(op.scale) > 1 else (1, -1)
+    if op.scale.ndim > 1:
+        shape = (1, *op.scale.shape)
     made = Builder.mul(x=x, y=op.scale.reshape(shape), name=op.output)
     if not op.shift.any():
         return made

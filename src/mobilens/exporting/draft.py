@@ -30,6 +30,7 @@ from mobilens.runtime.manifest import (
 from mobilens.tasks.predictor import TorchPredictor
 from mobilens.vision.image import load_prepared
 from mobilens.vision.predictor import Pixels, Predictor
+from mobilens.vision.tasks import task_vision
 
 # Float32 on another processor differs in the seventh digit; an answer of another net in the first.
 TOLERANCE = 1e-4
@@ -186,9 +187,11 @@ def golden_samples(predictor: Predictor, images: list[Pixels]) -> tuple[GoldenSa
             expected="finite answers",
             remedy="a checkpoint from before its training diverged",
         )
+    vision = task_vision(predictor.task.kind)
+    answers = vision.decode(outputs, predictor.task)
     return tuple(
-        GoldenSample.record(image, {name: values[index] for name, values in outputs.items()})
-        for index, image in enumerate(images)
+        GoldenSample.record(image, vision.record(answer))
+        for image, answer in zip(images, answers, strict=True)
     )
 
 

@@ -8,6 +8,7 @@ of the time. Images lie in memory as (N, H, W, C).
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,16 @@ ACTIVATIONS = {
     "hard_swish": xnn.XNNHardswish,
     "sigmoid": xnn.XNNSigmoid,
     "gelu": xnn.XNNGelu,
+    "exp": xnn.XNNExp,
 }
+# Joining two values, three, and so on; in place of those that there are not stands a number.
+CONCATENATIONS = (
+    xnn.XNNConcatenate2,
+    xnn.XNNConcatenate3,
+    xnn.XNNConcatenate4,
+    xnn.XNNConcatenate5,
+)
+NO_INPUT = 2**32 - 1
 
 
 def build_executorch(
@@ -134,12 +144,24 @@ class _Writer:
                 self._binary(op, xnn.XNNAdd, op.clamp, op.constant)
             case ops.Mul():
                 self._binary(op, xnn.XNNMultiply, ops.UNCLAMPED, None)
+            case ops.Activation(kind="relu"):
+                source, own = self._as_float(op.inputs[0]), self._own(op, False)
+                self._node(xnn.XNNClamp(input_id=source, output_id=own, flags=0), (0.0, None))
             case ops.Activation() if op.kind in ACTIVATIONS:
                 self._unary(op, ACTIVATIONS[op.kind])
             case ops.Mean():
                 self._unary(op, xnn.XNNGlobalAvgPooling2d)
             case ops.Softmax():
                 self._unary(op, xnn.XNNSoftmax)
+            case ops.Resize():
+                height, width = op.size
+                self._unary(
+                    op, partial(xnn.XNNStaticResizeBilinear2D, new_height=height, new_width=width)
+                )
+            case ops.Slice():
+                self._slice(op)
+            case ops.Concat():
+                self._concat(op)
             case ops.Scale():
                 self._scale(op)
             case ops.Permute():
@@ -262,6 +284,39 @@ class _Writer:
         self._node(xnn.XNNMultiply(source, self._operand(op.scale), product, 0))
         if shifted:
             self._node(xnn.XNNAdd(product, self._operand(op.shift), own, 0))
+
+    def _slice(self, op: ops.Slice) -> None:
+        shape = self._physical(op.output)
+        self._node(
+            xnn.XNNStaticSlice(
+                num_dims=len(shape),
+                offsets=[0] * (len(shape) - 1) + [op.begin],
+                sizes=list(shape),
+                input_id=self._as_float(op.inputs[0]),
+                output_id=self._own(op, False),
+                flags=0,
+            )
+        )
+
+    def _concat(self, op: ops.Concat) -> None:
+        """Join values a few at a time: XNNPACK takes two to five."""
+        parts = [self._as_float(name) for name in op.inputs]
+        sizes = [self._graph.shapes[name][0] for name in op.inputs]
+        rest = self._physical(op.output)[2:]
+        while len(parts) > 1:
+            some, size = parts[: len(CONCATENATIONS) + 1], sum(sizes[: len(CONCATENATIONS) + 1])
+            whole = len(some) == len(parts)
+            made = (
+                self._own(op, False)
+                if whole
+                else self._value((1, size, *rest), T.xnn_datatype_fp32)
+            )
+            inputs = {f"input{number}_id": one for number, one in enumerate(some, start=1)}
+            missing = {f"input{n}_id": NO_INPUT for n in range(len(some) + 1, 6)}
+            self._node(
+                CONCATENATIONS[len(some) - 2](axis=1, **inputs, **missing, output_id=made, flags=0)
+            )
+            parts, sizes = [made, *parts[len(some) :]], [size, *sizes[len(some) :]]
 
     def _permute(self, op: ops.Permute) -> None:
         source = op.inputs[0]

@@ -49,6 +49,7 @@ ACTIVATIONS: dict[str, int] = {
     "hard_swish": B.HARD_SWISH,
     "sigmoid": B.LOGISTIC,
     "gelu": B.GELU,
+    "exp": B.EXP,
 }
 # The version of an operator that knows int8; 1 for the others.
 INTEGER_VERSIONS = {
@@ -62,6 +63,8 @@ INTEGER_VERSIONS = {
     B.QUANTIZE: 2,
     B.DEQUANTIZE: 2,
     B.SUB: 2,
+    B.CONCATENATION: 2,
+    B.RESIZE_BILINEAR: 3,
 }
 # The version of DEQUANTIZE that widens float16.
 HALF_VERSION = 3
@@ -162,6 +165,16 @@ class _Writer:
                 options = schema.SoftmaxOptionsT()
                 options.beta = 1.0
                 self._emit(op, B.SOFTMAX, options)
+            case ops.Resize():
+                self._resize(op)
+            case ops.Slice():
+                self._slice(op)
+            case ops.Concat():
+                if self._images[op.output]:
+                    raise ExportError(f"{op.output} joins images", expected="other values")
+                joined = schema.ConcatenationOptionsT()
+                joined.axis = 1
+                self._emit(op, B.CONCATENATION, joined)
             case _:
                 raise ExportError(f"LiteRT has no operator for {type(op).__name__} ({op.output})")
 
@@ -292,12 +305,14 @@ class _Writer:
             options = schema.HardSwishOptionsT()
         elif op.kind == "gelu":
             options = schema.GeluOptionsT()
+        elif op.kind == "exp":
+            options = schema.ExpOptionsT()
         self._emit(op, ACTIVATIONS[op.kind], options)
 
     def _scale(self, op: ops.Scale) -> None:
         """A product and a sum with a row of numbers, one a channel."""
         image = self._images[op.inputs[0]]
-        if len(op.scale) > 1 and not image:
+        if op.scale.ndim == 1 and len(op.scale) > 1 and not image:
             raise ExportError(f"{op.output} scales channels of what is no image")
         source = self._as_float(op.inputs[0])
         scale = self._constant(f"{op.output}.scale", op.scale)
@@ -318,6 +333,21 @@ class _Writer:
         options.keepDims = True
         axes = self._constant(f"{op.output}.axes", np.array([1, 2], np.int32))
         self._emit(op, B.MEAN, options, axes)
+
+    def _slice(self, op: ops.Slice) -> None:
+        shape = self._graph.shapes[op.output]
+        begin = np.array([0] * len(shape) + [op.begin], np.int32)
+        bounds = [
+            self._constant(f"{op.output}.begin", begin),
+            self._constant(f"{op.output}.size", np.array([1, *shape], np.int32)),
+        ]
+        self._emit(op, B.SLICE, schema.SliceOptionsT(), *bounds)
+
+    def _resize(self, op: ops.Resize) -> None:
+        options = schema.ResizeBilinearOptionsT()
+        options.halfPixelCenters = True
+        size = self._constant(f"{op.output}.size", np.array(op.size, np.int32))
+        self._emit(op, B.RESIZE_BILINEAR, options, size)
 
     def _permute(self, op: ops.Permute) -> None:
         source = op.inputs[0]

@@ -19,7 +19,7 @@ from mobilens.graph.quantised import Quantisation
 from mobilens.runtime.formats.ncnn import BARE, LAYERS_SUFFIX, MAGIC, NUMBERS_SUFFIX
 from mobilens.runtime.manifest import Manifest
 
-Params: TypeAlias = dict[int, int | float | list[float]]
+Params: TypeAlias = dict[int, int | float | list[int] | list[float]]
 
 # Stands in names that no value of a graph has.
 OWN = "/"
@@ -32,6 +32,7 @@ INTEGERS, ACTIVATION, ACTIVATION_NUMBERS = 8, 9, 10
 BY_CHANNEL, BY_GROUP, STORED = 2, 1, 100
 RELU, CLIP, HARD_SWISH = 1, 3, 6
 ADD, MULTIPLY = 0, 2
+BILINEAR, EXP = 2, 7
 LARGEST = float(np.finfo(np.float32).max)
 ACTIVATIONS: dict[str, tuple[str, Params]] = {
     "relu": ("ReLU", {}),
@@ -40,6 +41,7 @@ ACTIVATIONS: dict[str, tuple[str, Params]] = {
     "hard_sigmoid": ("HardSigmoid", {0: 1 / 6, 1: 0.5}),
     "gelu": ("GELU", {}),
     "sigmoid": ("Sigmoid", {}),
+    "exp": ("UnaryOp", {0: EXP}),
 }
 # Order of axes, the innermost first, as ncnn counts the ways.
 ORDERS: dict[int, list[tuple[int, ...]]] = {
@@ -138,6 +140,18 @@ class _Writer:
             case ops.Softmax():
                 axis = len(self._graph.shapes[op.output]) - 1
                 self._layer("Softmax", self._inputs(op), op.output, {0: axis, 1: 1})
+            case ops.Resize():
+                height, width = op.size
+                self._layer(
+                    "Interp", self._inputs(op), op.output, {0: BILINEAR, 3: height, 4: width}
+                )
+            case ops.Slice():
+                axis = len(self._graph.shapes[op.output]) - 1
+                self._layer(
+                    "Crop", self._inputs(op), op.output, {9: [op.begin], 10: [op.end], 11: [axis]}
+                )
+            case ops.Concat():
+                self._layer("Concat", self._inputs(op), op.output, {0: 0})
             case _:
                 raise ExportError(f"ncnn has no layer for {type(op).__name__} ({op.output})")
 
@@ -248,6 +262,9 @@ class _Writer:
             self._layer("Clip", [between], op.output, {0: lowest, 1: highest})
 
     def _scale(self, op: ops.Scale) -> None:
+        if op.scale.ndim > 1:
+            self._scale_each(op)
+            return
         image = len(self._graph.shapes[op.output]) == 3
         if not image and len(op.scale) > 1:
             raise ExportError(f"{op.output} scales a value that is no image")
@@ -256,6 +273,24 @@ class _Writer:
         self._number(np.broadcast_to(op.scale, channels))
         if op.shift.any():
             self._number(np.broadcast_to(op.shift, channels))
+
+    def _scale_each(self, op: ops.Scale) -> None:
+        """A product and a sum with as many numbers as there are values."""
+        product = f"{op.output}{OWN}product"
+        shifted = bool(op.shift.any())
+        self._with_numbers(
+            MULTIPLY, self._inputs(op)[0], product if shifted else op.output, op.scale, shifted
+        )
+        if shifted:
+            self._with_numbers(ADD, product, op.output, op.shift, False)
+
+    def _with_numbers(
+        self, kind: int, source: str, output: str, values: ops.Floats, final: bool
+    ) -> None:
+        held = f"{output}{OWN}numbers"
+        self._layer("MemoryData", [], held, dict(enumerate(reversed(values.shape))), final=True)
+        self._number(values)
+        self._layer("BinaryOp", [source, held], output, {0: kind}, final=final)
 
     def _permute(self, op: ops.Permute) -> None:
         innermost = tuple(axis - 1 for axis in reversed(op.order[1:]))
@@ -335,9 +370,10 @@ def _bounds(clamp: ops.Clamp) -> tuple[float, float]:
     return -LARGEST if lowest is None else lowest, LARGEST if highest is None else highest
 
 
-def _param(number: int, value: int | float | list[float]) -> str:
+def _param(number: int, value: int | float | list[int] | list[float]) -> str:
     if isinstance(value, list):
-        return f"{-23300 - number}={len(value)},{','.join(map(_text, value))}"
+        words = (str(one) if isinstance(one, int) else _text(one) for one in value)
+        return f"{-23300 - number}={len(value)},{','.join(words)}"
     return f"{number}={value if isinstance(value, int) else _text(value)}"
 
 

@@ -6,6 +6,7 @@ runtime which reads ONNX turns into integer kernels of its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mobilens.errors import ExportError
 from mobilens.exporting.float16 import float16
+from mobilens.exporting.onnx_selection import write_selection
 from mobilens.graph import ops
 from mobilens.graph.quantised import Grid, Quantisation
 from mobilens.graph.widen import widened
@@ -33,6 +35,7 @@ ACTIVATIONS: dict[str, str] = {
     "hard_sigmoid": "HardSigmoid",
     "gelu": "Gelu",
     "sigmoid": "Sigmoid",
+    "exp": "Exp",
 }
 
 
@@ -136,11 +139,11 @@ class _Writer:
             case ops.Conv():
                 return self._conv(op, inputs)
             case ops.Linear():
-                filters, bias = self._filters(op)
-                made = self._node("Gemm", [*inputs, filters, bias], op.output, transB=1)
-                return self._clamped(op, made, op.clamp)
+                return self._clamped(op, self._linear(op, inputs), op.clamp)
             case ops.Activation() if op.kind in ACTIVATIONS:
-                extra = {"alpha": 1 / 6, "beta": 0.5} if op.kind == "hard_sigmoid" else {}
+                extra: dict[str, Any] = (
+                    {"alpha": 1 / 6, "beta": 0.5} if op.kind == "hard_sigmoid" else {}
+                )
                 return self._node(ACTIVATIONS[op.kind], inputs, op.output, **extra)
             case ops.Add():
                 if op.constant is not None:
@@ -168,6 +171,18 @@ class _Writer:
                 return self._node("MatMul", inputs, op.output)
             case ops.Softmax():
                 return self._node("Softmax", inputs, op.output, axis=-1)
+            case ops.Resize():
+                return self._resize(op, inputs)
+            case ops.Concat():
+                return self._node("Concat", inputs, op.output, axis=1)
+            case ops.Slice():
+                bounds = [
+                    self._constant(f"{op.output}.{name}", np.array([value], np.int64))
+                    for name, value in (("begin", op.begin), ("end", op.end), ("axis", -1))
+                ]
+                return self._node("Slice", [*inputs, *bounds], op.output)
+            case ops.SelectBoxes():
+                return self._selection(op, inputs)
         raise ExportError(f"ONNX has no operator for {type(op).__name__} ({op.output})")
 
     def _normalise(self, op: ops.Normalise, inputs: list[str]) -> str:
@@ -202,6 +217,14 @@ class _Writer:
             group=op.groups,
         )
         return self._clamped(op, made, op.clamp)
+
+    def _linear(self, op: ops.Linear, inputs: list[str]) -> str:
+        filters, bias = self._filters(op)
+        if len(self._graph.shapes[op.output]) == 1:
+            return self._node("Gemm", [*inputs, filters, bias], op.output, transB=1)
+        turned = self._node("Transpose", [filters], f"{op.output}.turned", perm=[1, 0])
+        product = self._node("MatMul", [*inputs, turned], f"{op.output}.product")
+        return self._node("Add", [product, bias], op.output)
 
     def _filters(self, op: ops.Conv | ops.Linear) -> tuple[str, str]:
         """Filters and bias: as they are, or as integers with what turns them back."""
@@ -243,13 +266,31 @@ class _Writer:
         return self._node("Clip", [made, *bounds], f"{made}.clip")
 
     def _scale(self, op: ops.Scale, inputs: list[str]) -> str:
-        shape = (-1, 1, 1) if len(op.scale) > 1 else (1,)
+        shape: tuple[int, ...] = (-1, 1, 1) if len(op.scale) > 1 else (1,)
+        if op.scale.ndim > 1:
+            shape = op.scale.shape
         scale = self._constant(f"{op.output}.factor", op.scale.reshape(shape))
         made = self._node("Mul", [*inputs, scale], op.output)
         if not op.shift.any():
             return made
         shift = self._constant(f"{op.output}.shift", op.shift.reshape(shape))
         return self._node("Add", [made, shift], f"{op.output}.shifted")
+
+    def _resize(self, op: ops.Resize, inputs: list[str]) -> str:
+        height, width = self._graph.shapes[op.inputs[0]][1:]
+        factors = np.array([1, 1, op.size[0] / height, op.size[1] / width], np.float32)
+        scales = self._constant(f"{op.output}.scales", factors)
+        return self._node(
+            "Resize",
+            [*inputs, "", scales],
+            op.output,
+            mode="linear",
+            coordinate_transformation_mode="half_pixel",
+        )
+
+    def _selection(self, op: ops.SelectBoxes, inputs: list[str]) -> str:
+        """Choose boxes: the best pairs, spread out by class so that classes are no rivals."""
+        return write_selection(op, inputs, self._graph.shapes, self._node, self._constant)
 
     def _number(self, op: ops.Add) -> str:
         """The constant of a sum."""
@@ -290,8 +331,11 @@ class _Writer:
         )
         return name
 
-    def _node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        self._nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
+    def _node(
+        self, kind: str, inputs: list[str], output: str, more: Sequence[str] = (), **attributes: Any
+    ) -> str:
+        outputs = [output, *more]
+        self._nodes.append(helper.make_node(kind, inputs, outputs, name=output, **attributes))
         return output
 
 

@@ -7,12 +7,14 @@ from functools import cached_property
 from mobilens.data.dataset import Dataset
 from mobilens.evaluation import Evaluation, evaluate
 from mobilens.exporting.draft import require_colour
+from mobilens.exporting.targets import Target
+from mobilens.graph.finish import finish
 from mobilens.graph.ops import Graph
 from mobilens.graph.rewrite import simplify
 from mobilens.graph.trace import trace
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.observer import SILENT, Observer
-from mobilens.tasks import build_trained
+from mobilens.tasks import build_trained, torch_task
 from mobilens.tasks.predictor import TorchPredictor
 
 
@@ -40,6 +42,16 @@ class Original:
     def graph(self) -> Graph:
         """What it computes, in as few operators as there can be."""
         return simplify(trace(self.checkpoint))
+
+    def finished(self, graph: Graph, kind: Target) -> Graph:
+        """Put what is left to do behind a graph of this checkpoint, where a target can do it."""
+        if not (kind.finishes and torch_task(self.checkpoint.task.kind).finishes):
+            return graph
+        return finish(graph, self.graph, self._finished)
+
+    @cached_property
+    def _finished(self) -> Graph:
+        return simplify(trace(self.checkpoint, finished=True))
 
     @cached_property
     def predictor(self) -> TorchPredictor:

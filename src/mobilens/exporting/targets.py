@@ -56,6 +56,7 @@ class Target:
         extra: Name of the extra that installs them.
         placements: Where it may have integers; the one that proves fastest is taken.
         companions: Suffixes of further files that belong to one.
+        finishes: Whether its graphs can do what is left to do with answers, such as choosing boxes.
         unproven: Why its files are not run here and stay unproven; empty where they are.
         precisions: What it may store its filters and compute in.
     """
@@ -66,6 +67,7 @@ class Target:
     placements: tuple[Placement, ...] = (Placement("every value"),)
     companions: tuple[str, ...] = ()
     precisions: tuple[Precision, ...] = ("float32", "float16", "int8")
+    finishes: bool = False
     unproven: str = ""
 
     def tools(self) -> dict[str, str]:
@@ -83,6 +85,7 @@ TARGETS = {
             # Its int8 kernels are slow where there are three channels alone.
             Placement("every value but the image", stem=False, pairs=True),
         ),
+        finishes=True,
     ),
     "openvino": Target(
         "mobilens.exporting.openvino",
@@ -94,6 +97,7 @@ TARGETS = {
         ),
         FORMATS["openvino"].companions,
         ("float32", "float16", "bfloat16", "int8"),
+        finishes=True,
     ),
     "litert": Target(
         "mobilens.exporting.litert",

@@ -23,8 +23,8 @@ from mobilens.runtime.manifest import Integers, Manifest, Precision, Reduction, 
 from mobilens.runtime.predictor import BundlePredictor
 from mobilens.runtime.stopwatch import medians
 from mobilens.runtime.verify import verify_bundle
-from mobilens.tasks import torch_task
 from mobilens.vision.intervals import Estimate
+from mobilens.vision.tasks import task_vision
 
 # Another processor rounds some sums the other way, by one step of what values are stored in.
 TOLERANCES: dict[Precision, float] = {"float16": 0.02, "bfloat16": 0.1, "int8": 0.1}
@@ -72,7 +72,11 @@ class Workbench:
         self._folder, self._threads = folder, threads or 1
         self.in_float = fold_normalisation(original.graph)
         draft = draft_manifest(
-            original.checkpoint, original.predictor, self.in_float, original.dataset, self._target
+            original.checkpoint,
+            original.predictor,
+            original.finished(self.in_float, self._target),
+            original.dataset,
+            self._target,
         )
         self._draft = replace(draft, threads=threads)
         self._twin = self.write("float", self.in_float, "float32")
@@ -94,7 +98,8 @@ class Workbench:
         """
         path = self._folder / f"{name}{self._format.suffix}"
         manifest = replace(self._draft, precision=precision)
-        build_of(self._target)(graph, manifest, path, quantisation)
+        whole = self._original.finished(graph, self._target)
+        build_of(self._target)(whole, manifest, path, quantisation)
         seal(path, manifest)
         return path
 
@@ -116,7 +121,7 @@ class Workbench:
             BundlePredictor(file), original.dataset, observer=original.observer, label=label
         )
         float_ms, ms = self.times([self._twin, file])
-        size, lost = self._size(file), drop(original.evaluation, after)
+        size, lost = self._size(file), drop(original.evaluation, after, original.checkpoint.task)
         return Measured(file, after, lost, size, ms, float_ms)
 
     def deliver(
@@ -163,7 +168,7 @@ class Workbench:
             precision=precision,
             reduction=reduction,
             tolerance=TOLERANCES[precision],
-            accuracy=stated_accuracy(torch_task(task.kind).main_score, before, after),
+            accuracy=stated_accuracy(task_vision(task.kind).MAIN_SCORE, before, after),
         )
         with written_together(path, self._target.companions) as temporary:
             manifest = self._copy(measured.file, temporary, manifest)

@@ -12,6 +12,7 @@ from torch.fx import Node
 
 from mobilens.errors import ExportError
 from mobilens.graph import ops
+from mobilens.tasks.detection import select  # noqa: F401 (it makes an operator of torch)
 
 if TYPE_CHECKING:
     from mobilens.graph.trace import Tracer
@@ -75,6 +76,7 @@ def _linear(tracer: Tracer, node: Node) -> str:
         output=tracer.name(node, args["weight"]),
         weight=weight,
         bias=tracer.array(bias) if bias is not None else np.zeros(len(weight), np.float32),
+        fixed=not tracer.is_learnt(args["weight"]),
     )
     return tracer.add(linear, tracer.shape(node))
 
@@ -99,6 +101,9 @@ def _add(tracer: Tracer, node: Node) -> str:
         raise ExportError("a sum is weighted", expected="a plain sum")
     if isinstance(second, (int, float)):
         return tracer.append(ops.Add, node, first, constant=float(second))
+    if tracer.is_tensor(second):
+        shift = _numbers(tracer, node, second)
+        return tracer.append(ops.Scale, node, first, scale=np.ones_like(shift), shift=shift)
     return tracer.append(ops.Add, node, first, _read(node, 1))
 
 
@@ -110,13 +115,65 @@ def _mul(tracer: Tracer, node: Node) -> str:
     if isinstance(second, (int, float)):
         scale = np.array([second], np.float32)
     elif tracer.is_tensor(second):
-        scale = tracer.array(second).ravel()
+        scale = _numbers(tracer, node, second)
     else:
         assert isinstance(second, Node)
         if prod(tracer.shape(first)) < prod(tracer.shape(second)):
             first, second = second, first
         return tracer.append(ops.Mul, node, first, second)
     return tracer.append(ops.Scale, node, first, scale=scale, shift=np.zeros_like(scale))
+
+
+def _numbers(tracer: Tracer, node: Node, weight: Any) -> ops.Floats:
+    """What a value is multiplied by or added to: a number a channel, or one for each value."""
+    values, shape = tracer.array(weight), tracer.shape(node)
+    if len(shape) == 2 and values.size > 1:
+        return np.ascontiguousarray(np.broadcast_to(values, shape))
+    return values.ravel()
+
+
+def _resize(tracer: Tracer, node: Node) -> str:
+    if _arguments(node)["align_corners"]:
+        raise ExportError("an image is resized between corners", expected="align_corners=False")
+    height, width = tracer.shape(node)[1:]
+    return tracer.append(ops.Resize, node, _read(node), size=(height, width))
+
+
+def _slice(tracer: Tracer, node: Node) -> str:
+    args = _arguments(node)
+    source = _read(node)
+    axis, last = args["dim"] % _axes(source), _axes(source) - 1
+    size = source.meta["val"].shape[axis]
+    begin, end = args["start"] or 0, min(args["end"] if args["end"] is not None else size, size)
+    if (begin, end) == (0, size):
+        return _same(tracer, node)
+    if axis != last or args["step"] != 1:
+        raise ExportError(
+            f"a part of axis {axis} is taken", expected="of the last one, in one piece"
+        )
+    return tracer.append(ops.Slice, node, source, begin=begin, end=end)
+
+
+def _rsub(tracer: Tracer, node: Node) -> str:
+    """A number less a value."""
+    args = _arguments(node)
+    if args["alpha"] != 1 or not isinstance(args["other"], (int, float)):
+        raise ExportError("a difference is weighted", expected="a plain one")
+    shift = np.array([args["other"]], np.float32)
+    return tracer.append(ops.Scale, node, _read(node), scale=-np.ones_like(shift), shift=shift)
+
+
+def _concat(tracer: Tracer, node: Node) -> str:
+    args = _arguments(node)
+    if args["dim"] != 1:
+        raise ExportError(f"values are joined along axis {args['dim']}", expected="axis 1")
+    return tracer.append(ops.Concat, node, *args["tensors"])
+
+
+def _select_boxes(tracer: Tracer, node: Node) -> str:
+    names = ("candidates", "most", "max_iou", "least_score")
+    fields = {name: _arguments(node)[name] for name in names}
+    return tracer.append(ops.SelectBoxes, node, _read(node), _read(node, 1), **fields)
 
 
 def _batch_norm(tracer: Tracer, node: Node) -> str:
@@ -226,6 +283,12 @@ HANDLERS: dict[Any, Handler] = {
     aten.view.default: _reshape,
     aten.matmul.default: _matmul,
     aten.softmax.int: _softmax,
+    aten.upsample_bilinear2d.vec: _resize,
+    aten.cat.default: _concat,
+    aten.slice.Tensor: _slice,
+    aten.exp.default: _activation("exp"),
+    aten.rsub.Scalar: _rsub,
+    torch.ops.mobilens.select_boxes.default: _select_boxes,
     aten.dropout.default: _same,
     aten.to.dtype: _same,
     aten.to.dtype_layout: _same,

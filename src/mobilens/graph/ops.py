@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Floats: TypeAlias = NDArray[np.float32]
 Shape: TypeAlias = tuple[int, ...]
 ActivationKind: TypeAlias = Literal[
-    "relu", "relu6", "hard_swish", "hard_sigmoid", "gelu", "sigmoid"
+    "relu", "relu6", "hard_swish", "hard_sigmoid", "gelu", "sigmoid", "exp"
 ]
 # Lowest and highest value that leaves an operator; None is no bound.
 Clamp: TypeAlias = tuple[float | None, float | None]
@@ -106,11 +106,13 @@ class Linear(Op):
         weight: (out, in).
         bias: (out,).
         clamp: Bounds of what comes out.
+        fixed: Whether it is arithmetic in which nothing was learnt, such as a mean of bins.
     """
 
     weight: Floats
     bias: Floats
     clamp: Clamp = UNCLAMPED
+    fixed: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -140,10 +142,10 @@ class Mul(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Scale(Op):
-    """x * scale + shift, a pair of numbers for each channel, or one for all.
+    """x * scale + shift, a pair of numbers for each channel, one for all, or one for each value.
 
     Attributes:
-        scale: (C,) or (1,).
+        scale: (C,), (1,), or the shape of what is no image.
         shift: The same shape.
     """
 
@@ -165,6 +167,54 @@ class Pad(Op):
     """
 
     pads: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Resize(Op):
+    """An image brought to another size, bilinear between pixels' middles, without antialiasing.
+
+    Attributes:
+        size: New (height, width).
+    """
+
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Concat(Op):
+    """Values one behind the other along their first axis."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Slice(Op):
+    """A part of each row, the last axis of what is no image.
+
+    Attributes:
+        begin: First column that is kept.
+        end: First column after those that are kept.
+    """
+
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SelectBoxes(Op):
+    """The best of many boxes without those that better ones cover, (A, 4) and (A, C) to (K, 6).
+
+    A row is a box, its score and its class, best first; rows of score 0 fill up.
+
+    Attributes:
+        candidates: Best pairs of box and class that are looked at.
+        most: K, rows that are given.
+        max_iou: A box that overlaps a better one of its class by more is left out.
+        least_score: Lower scores are left out.
+    """
+
+    candidates: int
+    most: int
+    max_iou: float
+    least_score: float
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -39,14 +39,27 @@ def simplify(graph: Graph) -> Graph:
         graph: As it was traced.
     """
     for rewrite in (
+        drop_unused,
         merge_pads,
         merge_transposes,
+        merge_scales,
         fold_scales,
         gate_by_relu6,
         merge_clamps,
     ):
         graph = rewrite(graph)
     return graph
+
+
+def drop_unused(graph: Graph) -> Graph:
+    """Leave out what nothing reads, such as what a loss alone needs."""
+    wanted = set(graph.outputs.values())
+    kept = []
+    for op in reversed(graph.ops):
+        if op.output in wanted:
+            wanted.update(op.inputs)
+            kept.append(op)
+    return graph.with_ops(reversed(kept))
 
 
 def merge_pads(graph: Graph) -> Graph:
@@ -81,10 +94,30 @@ def merge_transposes(graph: Graph) -> Graph:
     return replaced(graph, merged, gone)
 
 
+def merge_scales(graph: Graph) -> Graph:
+    """Let one factor and shift do for two in a row."""
+    for op in graph.ops:
+        first = graph.maker().get(op.inputs[0])
+        if (
+            isinstance(op, Scale)
+            and isinstance(first, Scale)
+            and first.scale.shape == op.scale.shape
+            and len(graph.users()[first.output]) == 1
+        ):
+            merged = replace(
+                op,
+                inputs=first.inputs,
+                scale=single(first.scale.astype(np.float64) * op.scale),
+                shift=single(first.shift.astype(np.float64) * op.scale + op.shift),
+            )
+            graph = replaced(graph, {op.output: merged}, {first.output})
+    return graph
+
+
 def fold_scales(graph: Graph) -> Graph:
     """Fold factors and shifts into the filters before them, or into those after them."""
     for op in graph.ops:
-        if isinstance(op, Scale):
+        if isinstance(op, Scale) and op.scale.ndim == 1:
             graph = _fold_back(graph, op) or _fold_forward(graph, op) or graph
     return graph
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mobilens.graph import ops
+from mobilens.tasks.detection.select import select_boxes
 
 ACTIVATIONS: dict[ops.ActivationKind, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -17,6 +18,7 @@ ACTIVATIONS: dict[ops.ActivationKind, Callable[[Tensor], Tensor]] = {
     "hard_sigmoid": F.hardsigmoid,
     "gelu": F.gelu,
     "sigmoid": torch.sigmoid,
+    "exp": torch.exp,
 }
 
 
@@ -49,14 +51,26 @@ def run_op(op: ops.Op, *inputs: Tensor) -> Tensor:
         case ops.Mul():
             return x * inputs[1]
         case ops.Scale():
-            shape = (-1, 1, 1) if x.ndim == 4 and len(op.scale) > 1 else (-1,)
             scale, shift = torch.from_numpy(op.scale), torch.from_numpy(op.shift)
+            if scale.ndim > 1:
+                return x * scale + shift
+            shape = (-1, 1, 1) if x.ndim == 4 and len(op.scale) > 1 else (-1,)
             return x * scale.view(shape) + shift.view(shape)
         case ops.Mean():
             return x.mean((2, 3), keepdim=True)
         case ops.Pad():
             top, left, bottom, right = op.pads
             return F.pad(x, (left, right, top, bottom))
+        case ops.Resize():
+            return F.interpolate(x, op.size, mode="bilinear")
+        case ops.Slice():
+            return x[..., op.begin : op.end]
+        case ops.Concat():
+            return torch.cat(inputs, 1)
+        case ops.SelectBoxes():
+            limits = (op.candidates, op.most, op.max_iou, op.least_score)
+            chosen: Tensor = select_boxes(x, inputs[1], *limits)
+            return chosen
         case ops.Permute():
             return x.permute(op.order)
         case ops.Reshape():

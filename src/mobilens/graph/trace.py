@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from mobilens.graph import ops
 from mobilens.graph.calls import CHECKS, HANDLERS, short_name
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.nn.fuse import fuse_batchnorm
-from mobilens.tasks import TorchTask, build_trained, torch_task
+from mobilens.tasks import build_trained, torch_task
 
 INPUT, IMAGE = "pixels", "image"
 # Any number but one shows which axis is the batch; nothing is computed with it.
@@ -25,21 +26,22 @@ BATCH = 2
 class _Answering(nn.Module):
     """Net and answers, from normalised images to named outputs."""
 
-    def __init__(self, net: nn.Module, task: TorchTask) -> None:
+    def __init__(self, net: nn.Module, answers: Callable[[Any], dict[str, Tensor]]) -> None:
         super().__init__()
-        self.net, self._task = net, task
+        self.net, self._answers = net, answers
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        return self._task.answers(self.net(images))
+        return self._answers(self.net(images))
 
 
-def trace(checkpoint: Checkpoint) -> ops.Graph:
+def trace(checkpoint: Checkpoint, *, finished: bool = False) -> ops.Graph:
     """List what a checkpoint computes, from raw pixels to its named outputs.
 
     BatchNorm is folded into the convolutions before it. The batch may have any size.
 
     Args:
         checkpoint: What to trace.
+        finished: Whether the graph does all that is left to do with the answers.
 
     Raises:
         ExportError: The net calls something that no runtime is known to do.
@@ -48,7 +50,8 @@ def trace(checkpoint: Checkpoint) -> ops.Graph:
     preprocessing = checkpoint.task.preprocessing
     height, width = preprocessing.size
     net = fuse_batchnorm(build_trained(checkpoint)).to(memory_format=torch.contiguous_format)
-    module = _Answering(net, torch_task(checkpoint.task.kind)).eval()
+    task = torch_task(checkpoint.task.kind)
+    module = _Answering(net, task.finished if finished else task.answers).eval()
     example = torch.zeros(BATCH, 3, height, width)
     with torch.no_grad():
         program = torch.export.export(module, (example,))
@@ -139,6 +142,10 @@ class Tracer:
     def is_tensor(self, node: Any) -> bool:
         """Whether a node is a weight."""
         return isinstance(node, Node) and node.name in self._tensors
+
+    def is_learnt(self, node: Node) -> bool:
+        """Whether a weight is a parameter, and not a number that follows from the description."""
+        return node.name in self._program.graph_signature.inputs_to_parameters
 
     def array(self, node: Any) -> ops.Floats:
         """The values of a weight, float32."""

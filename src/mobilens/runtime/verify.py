@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mobilens.errors import BundleError, MobilensError, VerificationError
 from mobilens.runtime.bundle import COPY_AGAIN, Bundle, read_bundle
@@ -17,7 +16,6 @@ from mobilens.runtime.formats import FORMATS, main_file
 from mobilens.runtime.manifest import Accuracy, Manifest, Reduction
 from mobilens.runtime.predictor import BundlePredictor
 from mobilens.spec import codec
-from mobilens.vision.predictor import RawOutputs
 from mobilens.vision.tasks import task_vision
 
 
@@ -183,51 +181,41 @@ def _compare(predictor: BundlePredictor) -> tuple[float | None, str]:
     manifest = predictor.manifest
     if not manifest.golden:
         return None, "it holds no golden input, so that it proves nothing"
+    task, vision = manifest.task, task_vision(manifest.task.kind)
     pixels = np.stack([sample.pixels(manifest.input.size) for sample in manifest.golden])
     batch = predictor.forward(pixels)
-    promised = {name: _promised(manifest, name, batch[name].shape) for name in manifest.outputs}
     singles = [predictor.forward(pixels[i : i + 1]) for i in range(len(pixels))]
-    alone = {name: np.concatenate([out[name] for out in singles]) for name in manifest.outputs}
-    differences = [
-        np.abs(given[name] - promised[name]).max(initial=0)
-        for given in (batch, alone)
-        for name in manifest.outputs
-    ]
-    difference = float(np.max(differences))
-    if not np.isfinite(difference):
-        return None, "a golden input is answered with NaN or infinity"
-    if difference > manifest.tolerance:
+    for outputs in (batch, *singles):
+        if not all(np.isfinite(values).all() for values in outputs.values()):
+            return None, "a golden input is answered with NaN or infinity"
+    promised = [_promised(manifest, index) for index in range(len(pixels))]
+    together = vision.decode(batch, task)
+    alone = [vision.decode(outputs, task)[0] for outputs in singles]
+    difference = max(
+        vision.difference(golden, answer)
+        for given in (together, alone)
+        for golden, answer in zip(promised, given, strict=True)
+    )
+    if not difference <= manifest.tolerance:
         return difference, (
             f"a golden answer differs by {difference:.2g}, allowed is {manifest.tolerance:.2g}"
         )
-    return difference, _disagreement(manifest, promised, batch, alone)
-
-
-def _disagreement(manifest: Manifest, promised: RawOutputs, *given: RawOutputs) -> str:
-    """Say which golden input gets another answer; empty when none does."""
-    vision = task_vision(manifest.task.kind)
-    expected = vision.decode(promised, manifest.task)
-    for outputs in given:
-        answers = zip(vision.decode(outputs, manifest.task), expected, strict=True)
-        for index, (answer, golden) in enumerate(answers):
+    for given in (together, alone):
+        for index, (golden, answer) in enumerate(zip(promised, given, strict=True)):
             if not vision.agree(answer, golden):
-                return f"golden input {index} gets another answer"
-    return ""
+                return difference, f"golden input {index} gets another answer"
+    return difference, ""
 
 
-def _promised(manifest: Manifest, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Give the golden values of an output in the shape (N, ...) that the engine gives."""
-    rows = []
-    for index, sample in enumerate(manifest.golden):
-        with np.errstate(over="ignore"):  # a value that no float32 holds is no right answer
-            values = np.asarray(sample.outputs.get(name, ()), np.float32)
-        if values.size != np.prod(shape[1:]):
-            raise BundleError(
-                f"golden input {index} promises {values.size} values of {name!r}; "
-                f"the graph gives {np.prod(shape[1:])}"
-            )
-        rows.append(values.reshape(shape[1:]))
-    return np.stack(rows)
+def _promised(manifest: Manifest, index: int) -> Any:
+    """The golden answer to an input."""
+    with np.errstate(over="ignore"):  # a value that no float32 holds is no right answer
+        outputs = manifest.golden[index].outputs.items()
+        values = {name: np.asarray(numbers, np.float32) for name, numbers in outputs}
+    try:
+        return task_vision(manifest.task.kind).recall(values, manifest.task)
+    except MobilensError as error:
+        raise BundleError(f"golden input {index} promises no answer: {error.given}") from None
 
 
 def _check(name: str, broken: str, well: str) -> Check:
