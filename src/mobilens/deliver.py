@@ -21,6 +21,7 @@ from mobilens.training.folder import locked
 from mobilens.training.run import TrainResult, run_training
 from mobilens.training.settings import TrainSettings
 from mobilens.vision.classification_scores import ClassificationScores
+from mobilens.vision.tasks import task_vision
 
 MODEL_FILE = "model.onnx"
 REPORT_FILE = "report.html"
@@ -113,12 +114,13 @@ def _report(
     timings: BenchmarkReport,
     findings: tuple[Finding, ...],
 ) -> RunReport:
+    score = f"val_{task_vision(result.task.kind).MAIN_SCORE}"
     epochs = tuple(
         Epoch(
             epoch=int(row["epoch"]),
             train_loss=row["train_loss"],
             val_loss=row["val_loss"],
-            val_top1=row.get("val_top1"),
+            val_score=row.get(score),
         )
         for row in result.history
     )

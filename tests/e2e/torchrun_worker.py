@@ -13,9 +13,9 @@ if __name__ == "__main__":
     shown, written = [], []
     load = loop._load
 
-    def noted_load(run, chosen, draws):
+    def noted_load(run, chosen, draws, *, mosaic=True):
         shown.append(chosen.tolist())
-        return load(run, chosen, draws)
+        return load(run, chosen, draws, mosaic=mosaic)
 
     def noted_open(event, args):
         if event == "open" and args[2] & (os.O_WRONLY | os.O_RDWR):

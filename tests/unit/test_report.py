@@ -18,13 +18,23 @@ from mobilens.data.lint.finding import Finding, Item
 from mobilens.errors import MissingExtraError
 from mobilens.evaluation import Evaluation, WrongAnswer
 from mobilens.report import Epoch, LatencyRow, ModelFile, RunReport, write_report
-from mobilens.report.charts import Series, line_chart, reliability_diagram, ticks
+from mobilens.report.charts import Series, curve_chart, line_chart, reliability_diagram, ticks
 from mobilens.report.confusion import MOST_SHOWN, confusion_table
-from mobilens.report.page import _duration_text, _milliseconds_text, _short_count, _size_text
+from mobilens.report.page import (
+    SHOWN_CURVES,
+    WORST_DRAWN,
+    _duration_text,
+    _lowest,
+    _milliseconds_text,
+    _short_count,
+    _size_text,
+)
 from mobilens.spec.task import TaskSpec
 from mobilens.spec.zoo import build_spec
+from mobilens.vision.boxes import BoxTarget
 from mobilens.vision.calibration import ReliabilityBin
-from mobilens.vision.tasks import task_vision
+from mobilens.vision.detection import MISTAKE_SIDE, DetectionPrediction
+from mobilens.vision.tasks import Confusion, Curve, task_vision
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -77,7 +87,7 @@ def evaluation_of(root, class_names, per_class=4):
     samples = tuple(Sample(root / "a.png", int(target)) for target in targets)
     dataset = Dataset(root, "val", tuple(class_names), samples)
     wrong = [
-        WrongAnswer(dataset.name_of(sample), sample, mistake)
+        WrongAnswer(dataset.name_of(sample), sample, mistake, prediction)
         for sample, prediction in zip(samples, predictions, strict=True)
         if (mistake := vision.mistake(prediction, sample.target))
     ]
@@ -168,6 +178,27 @@ def test_page_of_a_run_that_knows_little(tmp_path):
     assert "Nothing was found that would spoil the result." in words
     assert "p50" not in words
     assert "None" not in words.replace("None of them was trained on", "")
+
+
+def test_the_words_of_a_classifier(tmp_path):
+    epochs = (Epoch(1, 1.0, 1.0, 0.5), Epoch(2, 0.9, 1.0, 0.6))
+    report = report_of(tmp_path, epochs=epochs, file=ModelFile("model.onnx", 900, 12, 12))
+    page = page_of(tmp_path, report)
+    wrong = report.evaluation.wrong
+    for expected in (
+        f"{len(wrong)} of 12 images are answered wrong; the surest come first. Look for wrong "
+        "labels first.",
+        f"{wrong[0].mistake.answered} {100 * wrong[0].mistake.severity:.0f} %",
+        f"is {wrong[0].mistake.expected}",
+        "Top-1 on validation, %; the ring is the best epoch",
+        "Images of each class",
+        "Label a photo, on any machine with mobilens and without torch:",
+        "Most confused",
+    ):
+        assert expected in page.words, expected
+    charts = [chart["aria-label"] for chart in page.all("svg") if "aria-label" in chart]
+    assert charts[1] == "Top-1 on validation over 2 epochs; the best is 60.0 % at epoch 2"
+    assert "The row background" not in page.words
 
 
 def test_the_page_says_which_weights_were_kept(tmp_path):
@@ -288,7 +319,7 @@ def test_confusion_table_holds_every_count_with_words():
     metric = vision.new_metric(task)
     rows = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
     metric.update(vision.decode({"probabilities": rows}, task), [0, 0, 1])
-    table = confusion_table(metric.result())
+    table = confusion_table(metric.result().confused())
     assert [[cell.count for cell in row] for row in table.rows] == [[1, 1], [0, 1]]
     assert table.rows[0][1].share == 0.5
     assert table.rows[0][1].words == "1 of 2 cat answered dog"
@@ -296,9 +327,37 @@ def test_confusion_table_holds_every_count_with_words():
     assert (table.numbered, table.left_out) == (True, 0)
 
 
+def test_the_background_is_no_class():
+    counts = np.array([[5, 2, 3], [0, 7, 0], [4, 0, 0]])
+    confusion = Confusion(("cat", "dog", "background"), counts, background=True, about="Mind it.")
+    table = confusion_table(confusion)
+    words = [[cell.words for cell in row] for row in table.rows]
+    assert words[0] == [
+        "5 of 10 cat answered cat",
+        "2 of 10 cat answered dog",
+        "3 of 10 cat missed",
+    ]
+    assert words[2] == ["4 cat found where nothing is", "", ""]
+    assert [(one.words, one.count) for one in table.most] == [
+        ("cat found where nothing is", 4),
+        ("cat missed", 3),
+        ("cat answered dog", 2),
+    ]
+    assert (table.classes, table.left_out, table.about) == (2, 0, "Mind it.")
+
+
+def test_the_background_stays_when_classes_are_left_out():
+    names = [f"{index}" for index in range(MOST_SHOWN + 5)]
+    counts = np.eye(len(names) + 1, dtype=np.int64)
+    counts[-1, :-1] = np.arange(len(names))
+    table = confusion_table(Confusion((*names, "background"), counts, background=True))
+    assert table.names == (*names[5:], "background")
+    assert (table.classes, table.left_out) == (MOST_SHOWN, 5)
+
+
 def test_of_too_many_classes_those_with_errors_are_shown(tmp_path):
     scores = evaluation_of(tmp_path / "many", [f"{i}" for i in range(MOST_SHOWN + 7)], 2).scores
-    table = confusion_table(scores)
+    table = confusion_table(scores.confused())
     assert len(table.names) == len(table.rows) == MOST_SHOWN
     assert table.left_out == 7
     shown = {int(name) for name in table.names}
@@ -306,6 +365,101 @@ def test_of_too_many_classes_those_with_errors_are_shown(tmp_path):
     number = errors.sum(axis=0) + errors.sum(axis=1)
     hidden = [number[i] for i in range(len(number)) if i not in shown]
     assert max(hidden) <= min(number[sorted(shown)])
+
+
+# --- boxes -----------------------------------------------------------------------------------
+
+
+def boxes_report(tmp_path, names=("cat", "dog"), images=15):
+    """A detector that finds the first thing of each image, misses the next and invents a third."""
+    root = tmp_path / "yard"
+    root.mkdir()
+    Image.new("RGB", (900, 600), (200, 200, 200)).save(root / "a.jpg")
+    task = TaskSpec("detect", tuple(names))
+    vision = task_vision("detect")
+    there = np.array([[90, 90, 300, 300], [600, 300, 750, 450]], np.float32)
+    found = np.array([[90, 90, 300, 310], [30, 450, 150, 570]], np.float32)
+    samples, predictions = [], []
+    for index in range(images):
+        kind = np.array([index % len(names)] * 2)
+        target = BoxTarget(there, kind, np.zeros(2, bool))
+        samples.append(Sample(root / "a.jpg", target))
+        scores = np.array([0.9, 0.8], np.float32)
+        predictions.append(DetectionPrediction(found, scores, kind, task.class_names))
+    metric = vision.new_metric(task)
+    metric.update(predictions, [sample.target for sample in samples])
+    dataset = Dataset(root, "val", tuple(names), tuple(samples), "boxes")
+    wrong = [
+        WrongAnswer("a.jpg", sample, vision.mistake(prediction, sample.target), prediction)
+        for sample, prediction in zip(samples, predictions, strict=True)
+    ]
+    return RunReport(
+        model=build_spec("mobilenet_v3_small"),
+        task=task,
+        train=dataset,
+        evaluation=Evaluation(
+            metric.result(), dataset, tuple(samples), tuple(predictions), tuple(wrong), (), 1.0
+        ),
+        command="mobilens train yard --task detect",
+        recipe={},
+        weights="from scratch",
+        epochs=(Epoch(1, 1.0, 1.0, 0.2), Epoch(2, 0.9, 1.0, 0.25)),
+        file=ModelFile("model.onnx", 900, images, images),
+    )
+
+
+def test_a_page_of_boxes_has_its_own_words(tmp_path):
+    page = page_of(tmp_path, boxes_report(tmp_path))
+    for expected in (
+        "mAP",
+        "mAP on validation, %; the ring is the best epoch",
+        "Precision over recall, %: cat; dog. At IoU 0.50: share of the answers that are right",
+        "15 of 15 images are answered wrong in one thing or more; those of which the largest share "
+        "is wrong come first. Look for wrong and missing boxes first.",
+        "found and right; found and wrong; missed.",
+        "found 2 cat (67 % wrong)",
+        "there: 2 cat",
+        "The row background is what was found where nothing is, the column background what was "
+        "missed. Counted are answers with a score of 0.3 or more, each for the thing that it "
+        "overlaps by half (IoU 0.50) or more.",
+        "cat found where nothing is: 8",
+        "cat missed: 8",
+        "Things of each class",
+        "Find things in a photo, on any machine with mobilens and without torch:",
+    ):
+        assert expected in page.words, expected
+    for unexpected in ("MAP", "Top-1", "top-1", "Calibration", "surest", "Label a photo"):
+        assert unexpected not in page.words, unexpected
+    labels = [chart["aria-label"] for chart in page.all("svg") if "aria-label" in chart]
+    assert labels[0] == "Precision over recall of cat, dog"
+    assert labels[1] == "mAP on validation over 2 epochs; the best is 25.0 % at epoch 2"
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    assert {link["href"][1:] for link in page.all("a")} == ids
+
+
+def test_pictures_of_boxes_are_large_enough_to_read(tmp_path):
+    images = page_of(tmp_path, boxes_report(tmp_path)).all("img")
+    assert len(images) == WORST_DRAWN
+    data = base64.b64decode(images[0]["src"].partition(",")[2])
+    with Image.open(io.BytesIO(data)) as picture:
+        assert picture.size == (MISTAKE_SIDE, round(MISTAKE_SIDE * 2 / 3))
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    right, wrong, missed = (stroke.colour for stroke in task_vision("detect").WORDS.strokes)
+    # A point on the left side of each box.
+    scale = MISTAKE_SIDE / 900
+    for colour, (x, y) in ((right, (90, 200)), (wrong, (30, 510))):
+        around = pixels[round(y * scale), round(x * scale) - 1 : round(x * scale) + 3]
+        assert np.abs(around - colour).sum(1).min() < 120
+    side = pixels[round(300 * scale) : round(450 * scale), round(600 * scale)]
+    close = np.abs(side - missed).sum(1) < 120
+    assert 0.2 < close.mean() < 0.9  # dashes
+
+
+def test_of_many_curves_the_page_says_how_many_it_shows(tmp_path):
+    names = tuple(f"kind {index}" for index in range(45))
+    words = page_of(tmp_path, boxes_report(tmp_path, names, images=45)).words
+    assert "Precision over recall, the 8 lowest of 45 curves: kind 0;" in words
+    assert "Each class: 45 rows" in words
 
 
 # --- charts ---------------------------------------------------------------------------------
@@ -356,6 +510,26 @@ def test_lines_stay_in_the_frame_and_the_best_is_ringed():
     assert (float(ring.get("cx")), float(ring.get("cy"))) == places[-1]
     texts = [text.text for text in svg.iter("text")]
     assert {"90", "epoch", "1", "2", "3"} <= set(texts)
+
+
+def test_curves_fill_the_unit_square():
+    series = [Series("<cat>", "c0", [(0.0, 1.0), (1.0, 0.0)])]
+    svg = drawn(curve_chart("one & all", series, "recall", "precision"))
+    assert svg.get("aria-label") == "one & all"
+    assert svg.find(".//g[@class='c0']/title").text == "<cat>"
+    texts = [text.text for text in svg.iter("text")]
+    assert {"recall, %", "precision, %", "0", "100"} <= set(texts)
+    (left, top), (right, bottom) = (
+        map(float, pair.split(",")) for pair in svg.find(".//polyline").get("points").split()
+    )
+    rules = [float(rule.get("y1")) for rule in svg.iter("line")]
+    assert (top, bottom) == (min(rules), max(rules))
+    assert left < right
+
+
+def test_of_too_many_curves_the_lowest_are_drawn():
+    curves = [Curve(f"{n}", ((0.0, n / 20), (1.0, 0.0))) for n in range(15, 0, -1)]
+    assert [one.name for one in _lowest(curves)] == [f"{n}" for n in range(SHOWN_CURVES, 0, -1)]
 
 
 @pytest.mark.parametrize("points", [[(1.0, 0.5)], [(1.0, 0.0), (2.0, 0.0)], [(5.0, 1e-9)]])

@@ -14,6 +14,7 @@ from mobilens.model import Model, open_predictor
 from mobilens.observer import SILENT, Observer
 from mobilens.runtime.verify import VerificationReport, verify_bundle
 from mobilens.sources import measured_part
+from mobilens.vision.tasks import task_vision
 
 if TYPE_CHECKING:
     pass
@@ -97,19 +98,24 @@ def verify(path: str | Path) -> VerificationReport:
 
 
 def check(
-    data: Source, *, model: str | Path | None = None, observer: Observer = SILENT
+    data: Source,
+    *,
+    task: str = "classify",
+    model: str | Path | None = None,
+    observer: Observer = SILENT,
 ) -> LintReport:
     """Look for what would spoil a result: unreadable, duplicate, leaking, too few, mislabelled.
 
     Args:
         data: As for ``train``.
+        task: What it shall be learnt for: says which labels to look for.
         model: Model file or checkpoint whose doubts about labels are listed too.
         observer: Is told of progress.
 
     Raises:
         DataError: The data cannot be used, or has classes that the model does not know.
     """
-    splits = load_splits(data)
+    splits = load_splits(data, labels=task_vision(task).LABELS)
     # First, so that a model of other classes is refused at once.
     suspects = _mislabelled(model, data, splits, observer) if model else []
     return check_splits(splits, observer=observer).with_findings(suspects)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 def train(
     data: Source,
     *,
+    task: str = "classify",
+    head: str = "",
     model: str = "mobilenet_v3_small",
     width: float = 1.0,
     width_rule: WidthRule = "paper",
@@ -46,6 +48,9 @@ def train(
 
     Args:
         data: Folder of class folders, or of ``train`` and ``validation``; a CSV file; patterns.
+            For other tasks what holds their labels, such as COCO's JSON.
+        task: ``"classify"`` or ``"detect"``.
+        head: Kind of head, where a task has several; its first by default.
         model: One of ``list_models()``.
         width: Width multiplier.
         width_rule: ``"paper"`` or ``"torchvision"``; they differ for V3 only.
@@ -85,6 +90,8 @@ def train(
         raise UsageError("no data was given", expected="a folder, a CSV file or patterns")
     settings = TrainSettings(
         source=source,
+        task=task,
+        head=head,
         recipe=find_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe,
         epochs=epochs,
         batch_size=batch_size,
@@ -153,7 +160,7 @@ def _command(settings: TrainSettings, folder: Path, recipe: str | Path | Recipe 
         option = "--" + field.name.replace("_", "-")
         default = not repeats and value == getattr(plain, field.name)
         unsaid = value is None or value is False or value == "" or default
-        if field.name in ("source", "recipe", "command", "directory", "task") or unsaid:
+        if field.name in ("source", "recipe", "command", "directory") or unsaid:
             continue
         words += [option] if value is True else [option, str(value)]
     if recipe is not None:

@@ -164,7 +164,7 @@ def _columns(report: BenchmarkReport) -> list[_Column]:
         _Column("p95 ms", lambda one: f"{one.p95_ms:.2f}", spare=True),
         _Column("images/s", lambda one: f"{one.images_per_second:.1f}", spare=True),
         _Column("of peak", lambda one: _share(one.peak_share)),
-        _Column("top-1 %", _accuracy),
+        _Column("score %", _accuracy),
         *(_ratio_column(name) for name in libraries),
         _Column("peak MB", lambda one: _megabytes(one.peak_memory_bytes)),
         _Column("model MB", lambda one: _megabytes(one.model_memory_bytes), spare=True),
@@ -214,7 +214,10 @@ def _meaning(machines: Sequence[BenchmarkReport]) -> str:
             "Runtime. An engine with better kernels than both may pass 100 %.",
         ]
     if any(one.accuracy for one in each):
-        lines.append("'top-1 %' with half the width of its 95 % interval; measured once a file.")
+        lines += [
+            "'score %' is the main score of a file's task (top-1, mAP), with half the width of its",
+            "95 % interval; measured once a file.",
+        ]
     if libraries := dict.fromkeys(name for one in each for name in one.ratios):
         heads = ", ".join(f"'/{name}'" for name in libraries)
         lines += [

@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "data", nargs="+", metavar="DATA", help="folder of class folders, CSV file, or patterns"
     )
     parser.add_argument(
+        "--task",
+        default="classify",
+        metavar="NAME",
+        help="what it shall be learnt for: classify or detect (default: classify)",
+    )
+    parser.add_argument(
         "--model", metavar="FILE", help="model file or checkpoint that looks for wrong labels"
     )
     parser.add_argument("--json", action="store_true", help="print JSON: every case, or the error")
@@ -38,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
     name = " ".join(args.data)
     try:
-        report = check(args.data, model=args.model, observer=TerminalObserver())
+        report = check(args.data, task=args.task, model=args.model, observer=TerminalObserver())
     except MobilensError as error:
         if not args.json:
             raise
@@ -54,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 def _text(name: str, report: LintReport) -> str:
     smallest, middle, largest = report.short_side
     parts = [
-        f"{name}: {sum(sum(counts.values()) for counts in report.counts.values()):,} images, "
+        f"{name}: {report.num_images:,} images, "
         f"{len(report.counts['train']):,} classes, short side {smallest:,} to {largest:,} pixels "
         f"(median {middle:,g})",
         _class_table(report.counts),

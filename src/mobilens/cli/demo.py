@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from mobilens.demo import write_photos
     from mobilens.runtime.verify import verify_bundle
     from mobilens.training.settings import TrainSettings
+    from mobilens.vision.tasks import task_vision
 
     started = time.monotonic()
     folder = _new_folder(args.out)
@@ -55,8 +56,9 @@ def run(args: argparse.Namespace) -> int:
     verify_bundle(delivered.file)
     say(f"verified {delivered.file}: {delivered.file.stat().st_size / 1e6:.1f} MB")
     print(_answers(delivered.file, photos))
+    scores = delivered.evaluation.scores
     print(
-        f"\ntop-1 {delivered.evaluation.scores.main.percent()} % on "
+        f"\n{task_vision(scores.kind).MAIN_TITLE} {scores.main.percent()} % on "
         f"{delivered.evaluation.num_images} digits that it did not learn from, "
         f"{time.monotonic() - started:.0f} s in all\n"
         f"report: {delivered.report}\n\n"

@@ -15,14 +15,19 @@ if TYPE_CHECKING:
     from mobilens.evaluation import Evaluation
     from mobilens.vision.drawing import Tile
 
-GRID_PICTURES = 24
+GRID_PICTURES, GRID_SIDE = 24, 240
+# Of a task that draws on them, pictures are larger.
+DRAWN_PICTURES = 12
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("model", metavar="MODEL", help="model file or checkpoint")
     parser.add_argument(
-        "data", nargs="+", metavar="DATA", help="folder of class folders, CSV file, or patterns"
+        "data",
+        nargs="+",
+        metavar="DATA",
+        help="folder of class folders, CSV file, or patterns; for boxes Pascal VOC, COCO or YOLO",
     )
     parser.add_argument(
         "--split", default="val", choices=("val", "train", "test", "all"), help="part to measure on"
@@ -77,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _text(model: str, evaluation: Evaluation) -> str:
     from mobilens.evaluation import dataset_name
+    from mobilens.vision.tasks import task_vision
 
     data = evaluation.dataset
     parts = [f"{model} on {dataset_name(data)} ({data.split}), {evaluation.seconds:.1f} s"]
@@ -87,7 +93,8 @@ def _text(model: str, evaluation: Evaluation) -> str:
             (one.path, one.mistake.expected, one.mistake.answered, f"{one.mistake.severity:.2f}")
             for one in evaluation.wrong[:10]
         ]
-        header = ("file", "truth", "answered", "probability")
+        words = task_vision(evaluation.scores.kind).WORDS
+        header = ("file", "truth", "answered", words.severity)
         parts.append(f"Worst of {len(evaluation.wrong):,} mistakes\n{table(header, rows)}")
     if evaluation.skipped:
         rows_skipped = [(file.path, file.reason) for file in evaluation.skipped]
@@ -100,27 +107,36 @@ def _text(model: str, evaluation: Evaluation) -> str:
 
 def _write_grid(path: Path, evaluation: Evaluation) -> None:
     from mobilens.vision.drawing import picture_grid, save_png
+    from mobilens.vision.tasks import task_vision
 
+    vision = task_vision(evaluation.scores.kind)
     tiles = _worst_tiles(evaluation)
     if not tiles:
         say(f"no mistakes to draw: {path} is not written")
         return
-    save_png(path, picture_grid(tiles, columns=6 if len(tiles) > 12 else 4))
+    columns, side = 6 if len(tiles) > 12 else 4, vision.MISTAKE_SIDE or GRID_SIDE
+    save_png(path, picture_grid(tiles, columns=columns, side=side))
     say(f"the {len(tiles)} worst of {len(evaluation.wrong):,} mistakes: {path}")
+    if legend := vision.WORDS.legend():
+        say(f"in it, {legend}")
 
 
 def _worst_tiles(evaluation: Evaluation) -> list[Tile]:
     from mobilens.vision.drawing import GREY, INK, RED, Tile
-    from mobilens.vision.image import load_thumbnail
+    from mobilens.vision.pictures import mistake_picture
+    from mobilens.vision.tasks import task_vision
 
+    vision = task_vision(evaluation.scores.kind)
+    words = vision.WORDS
+    shown = GRID_PICTURES if vision.MISTAKE_SIDE is None else DRAWN_PICTURES
     return [
         Tile(
-            load_thumbnail(one.sample.path, 240),
+            mistake_picture(vision, one.sample.path, one.prediction, one.sample.target, GRID_SIDE),
             (
-                (f"{one.mistake.answered}  {100 * one.mistake.severity:.0f} %", RED),
-                (f"is {one.mistake.expected}", INK),
+                (f"{words.answer_of(one.mistake)}  {words.severity_of(one.mistake)}", RED),
+                (words.truth_of(one.mistake), INK),
                 (Path(one.path).name, GREY),
             ),
         )
-        for one in evaluation.wrong[:GRID_PICTURES]
+        for one in evaluation.wrong[:shown]
     ]

@@ -104,7 +104,8 @@ def _add_fewer_bits(reduced: argparse._ArgumentGroup) -> None:
         "--max-drop",
         type=points,
         metavar="POINTS",
-        help="largest loss of top-1 that they may cost (default: 1.0; --fp16: no other answer)",
+        help="largest loss of the main score (top-1, mAP) that they may cost (default: 1.0; "
+        "--fp16: no other answer)",
     )
     reduced.add_argument(
         "--calibrate",
@@ -179,7 +180,8 @@ def _run_fastest(args: argparse.Namespace) -> int:
 def _race_text(race: Race) -> str:
     from mobilens.standings import PICTURE_FILE, TABLE_FILE
 
-    header = ("", "runtime", "precision", "threads", "ms", "MB", "top-1 %", "drop")
+    title = _title(race.exported)
+    header = ("", "runtime", "precision", "threads", "ms", "MB", f"{title} %", "drop")
     rows = [
         (
             "kept" if one is race.winner else "" if one.fits else "too large or slow",
@@ -263,8 +265,15 @@ def _text(exported: Exported) -> str:
         return f"{first}\n{_reduction_text(exported, exported.manifest.reduction)}"
     return (
         f"{first}: all {exported.agreeing} answers are the checkpoint's\n"
-        f"top-1 {exported.file.scores.main.percent()} %"
+        f"{_title(exported)} {exported.file.scores.main.percent()} %"
     )
+
+
+def _title(exported: Exported) -> str:
+    """What the main score of its task is called."""
+    from mobilens.vision.tasks import task_vision
+
+    return task_vision(exported.manifest.task.kind).MAIN_TITLE
 
 
 def _unproven_text(exported: Exported) -> str:
@@ -275,8 +284,8 @@ def _unproven_text(exported: Exported) -> str:
         f"UNPROVEN: {exported.manifest.unproven}",
     ]
     if exported.checkpoint is not None:
-        top1 = exported.checkpoint.scores.main.percent()
-        lines.append(f"top-1 {top1} %, the checkpoint's; the file was not measured")
+        score = exported.checkpoint.scores.main.percent()
+        lines.append(f"{_title(exported)} {score} %, the checkpoint's; the file was not measured")
     return "\n".join(lines)
 
 
@@ -288,7 +297,7 @@ def _reduction_text(exported: Exported, reduction: Reduction) -> str:
     drop = Estimate(reduction.drop, *reduction.drop_interval)
     speed = reduction.speed
     lines = [
-        f"top-1 {exported.file.scores.main.percent()} %, the checkpoint's "
+        f"{_title(exported)} {exported.file.scores.main.percent()} %, the checkpoint's "
         f"{exported.checkpoint.scores.main.percent()}",
         f"{SHORT[exported.manifest.precision]} drop: {drop.percent()} points, "
         f"{100 * reduction.allowed:g} allowed; {reduction.rung}",

@@ -1,22 +1,26 @@
-"""``mobilens predict``: label images with a model file."""
+"""``mobilens predict``: answer for images with a model file."""
 
 from __future__ import annotations
 
 import argparse
-import csv
 import io
-import json
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from mobilens.cli.arguments import add_foreign, positive_int
-from mobilens.cli.terminal import json_text, progress, say
+from mobilens.cli.arguments import add_foreign, named_path, positive_int, share
+from mobilens.cli.terminal import progress, say
+from mobilens.errors import UsageError
 
 if TYPE_CHECKING:
+    from mobilens.cli.predict_rows import Rows
     from mobilens.vision.files import FileResult
+    from mobilens.vision.tasks import VisionTask
 
-Answer = dict[str, Any]
+    Draw = Callable[[FileResult], None]
+
+# What is shown of an answer: the option, and what a task calls it.
+SHOW_OPTIONS = {"top": "--top", "min_score": "--min-score"}
 
 EPILOG = """\
 images:
@@ -25,11 +29,18 @@ images:
   'photos/**/*.jpg' are for the shell or, in quotes, for this command. With - a
   list of files is read from standard input, one a line.
 
-output, one line an image, in the order given:
+output of a classifier, one line an image, in the order given:
   text     path: label 97.3 %, label 1.2 %, ...
   --json   {"path": ..., "label": ..., "probability": ..., "top": [{"label": ...,
            "probability": ...}, ...]}, or {"path": ..., "error": ...}
   --csv    path,label_1,probability_1,label_2,probability_2,...,error
+
+output of a detector; boxes are left, top, right, bottom in pixels of the image:
+  text     path: label 97 % at 12 40 310 288, label 41 % at ..., or nothing
+  --json   {"path": ..., "objects": [{"label": ..., "score": ..., "box_xyxy":
+           [...]}, ...]}, or {"path": ..., "error": ...}
+  --csv    path,label,score,left,top,right,bottom,error: a row for each thing, and
+           one with empty cells for an image without any
 
 An image that cannot be read is a line with its error. The exit code is 0 when at
 least one image was answered.
@@ -44,11 +55,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "images", nargs="+", metavar="IMAGES", help="files, folders, patterns, or - for a list"
     )
     parser.add_argument(
-        "--top", type=positive_int, default=5, metavar="K", help="most probable classes shown"
+        "--top",
+        type=positive_int,
+        metavar="K",
+        help="of a classifier, most probable classes shown (default: 5; drawn: 3)",
+    )
+    parser.add_argument(
+        "--min-score",
+        type=share,
+        metavar="S",
+        help="of a detector, least score of what is shown, 0 to 1 (default: 0.3)",
     )
     style = parser.add_mutually_exclusive_group()
     style.add_argument("--json", action="store_true", help="print a JSON object per line")
     style.add_argument("--csv", action="store_true", help="print CSV with a header")
+    parser.add_argument(
+        "--draw",
+        type=named_path,
+        metavar="DIR",
+        help="write each image with its answer drawn into this folder, under its name; a name that "
+        "is taken gets a number",
+    )
     parser.add_argument(
         "--batch-size", type=positive_int, default=8, metavar="N", help="images answered at once"
     )
@@ -63,92 +90,74 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Answer the images one after another; exit code 1 when none could be."""
+    from mobilens.cli.drawn import Drawings
     from mobilens.cli.image_paths import image_paths
+    from mobilens.cli.predict_rows import Rows
     from mobilens.model import open_predictor
     from mobilens.vision.files import predict_files
+    from mobilens.vision.tasks import task_vision
 
     _keep_odd_names()
     predictor = open_predictor(
         args.file, threads=args.threads, preprocess=args.preprocess, labels=args.labels
     )
+    task = predictor.task
+    vision = task_vision(task.kind)
+    show = _show(args, vision, task.kind)
+    drawings = Drawings(args.draw, args.images) if args.draw else None
+    paths = image_paths(args.images, sys.stdin)
     results = predict_files(
         predictor,
-        image_paths(args.images, sys.stdin),
+        drawings.others(paths) if drawings else paths,
         batch_size=args.batch_size,
         threads=args.threads,
     )
-    classes = min(args.top, len(predictor.task.class_names))
-    if args.csv:
-        print(_csv_line(_csv_header(classes)))
-    style = _csv_row(classes) if args.csv else _json_row if args.json else _text_row
-    answered, failed = _print_rows(results, style, args.top)
+    rows = Rows("json" if args.json else "csv" if args.csv else "text", task, vision, show)
+    draw = drawings.drawer(vision, show) if drawings else None
+    answered, failed = _print_rows(results, rows, draw)
     if not answered and not failed:
         say("no image was given")
     if failed:
         say(f"{answered:,} image{'s' * (answered != 1)} answered, {failed:,} could not be read")
+    if drawings:
+        say(f"{drawings.count:,} drawn: {drawings.folder}")
     return 0 if answered else 1
 
 
-def _print_rows(
-    results: Iterable[FileResult], style: Callable[[str, Answer], str], top: int
-) -> tuple[int, int]:
+def _show(args: argparse.Namespace, vision: VisionTask, kind: str) -> dict[str, Any]:
+    """How much of each answer is shown, as far as options say it.
+
+    Raises:
+        UsageError: One of them means nothing to the task.
+    """
+    given = {name: getattr(args, name) for name in SHOW_OPTIONS}
+    show = {name: value for name, value in given.items() if value is not None}
+    for name in show:
+        if name not in vision.SHOW_OPTIONS:
+            options = [SHOW_OPTIONS[one] for one in vision.SHOW_OPTIONS if one in SHOW_OPTIONS]
+            raise UsageError(
+                f"{SHOW_OPTIONS[name]} means nothing to {args.file}, whose task is {kind!r}",
+                expected=" or ".join(options) or f"none of {', '.join(SHOW_OPTIONS.values())}",
+                remedy="leave it out",
+            )
+    return show
+
+
+def _print_rows(results: Iterable[FileResult], rows: Rows, draw: Draw | None) -> tuple[int, int]:
     """Print every result; the counts of those answered and those that failed."""
     answered = failed = 0
+    for line in rows.header():
+        print(line)
     # On one terminal, a bar and the rows would write over each other.
     shown = results if sys.stdout.isatty() else progress(results, label="predict")
     for result in shown:
-        answer = _answer(result, top)
-        print(style(result.path, answer), flush=True)
-        failed += "error" in answer
-        answered += "error" not in answer
+        for line in rows.of(result):
+            print(line, flush=True)
+        if draw:
+            draw(result)
+        failed += result.prediction is None
+        answered += result.prediction is not None
     return answered, failed
-
-
-def _answer(result: FileResult, top: int) -> Answer:
-    from mobilens.vision.classification import ClassificationPrediction
-
-    if result.prediction is None:
-        return {"error": " ".join((result.error or "").split())}
-    if isinstance(result.prediction, ClassificationPrediction):
-        return result.prediction.to_json(top)
-    return dict(result.prediction.to_json())
-
-
-def _text_row(path: str, answer: Answer) -> str:
-    # A name may hold any character, and a row is one line.
-    path = path.replace("\n", "\\n").replace("\r", "\\r")
-    if "error" in answer:
-        return f"{path}: error: {answer['error']}"
-    if "top" not in answer:
-        return f"{path}: {json.dumps(answer, ensure_ascii=False)}"
-    shown = (f"{one['label']} {100 * one['probability']:.1f} %" for one in answer["top"])
-    return f"{path}: {', '.join(shown)}"
-
-
-def _json_row(path: str, answer: Answer) -> str:
-    return json_text({"path": path} | answer)
-
-
-def _csv_header(classes: int) -> list[str]:
-    names = [f"{name}_{i}" for i in range(1, classes + 1) for name in ("label", "probability")]
-    return ["path", *names, "error"]
-
-
-def _csv_row(classes: int) -> Callable[[str, Answer], str]:
-    def row(path: str, answer: Answer) -> str:
-        cells = []
-        for one in answer.get("top", ()):
-            cells += [one["label"], f"{one['probability']:.6g}"]
-        cells += [""] * (2 * classes - len(cells))
-        return _csv_line([path, *cells, answer.get("error", "")])
-
-    return row
-
-
-def _csv_line(cells: list[Any]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue().removesuffix("\n")
 
 
 def _keep_odd_names() -> None:

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=points,
         default=1.0,
         metavar="POINTS",
-        help="largest loss of top-1 in float that this may cost",
+        help="largest loss of the main score (top-1, mAP) in float that this may cost",
     )
     parser.add_argument(
         "--out",
@@ -90,12 +90,15 @@ def _json(done: Quantized) -> dict[str, object]:
 
 
 def _text(done: Quantized) -> str:
+    from mobilens.vision.tasks import task_vision
+
     found = done.comparison
+    title = task_vision(found.after.scores.kind).MAIN_TITLE
     return (
         f"{done.path}: trained with integers on {done.images:,} photos\n"
-        f"top-1 in float: {found.in_float.scores.main.percent()} % before, "
+        f"{title} in float: {found.in_float.scores.main.percent()} % before, "
         f"{found.now_in_float.scores.main.percent()} % now\n"
-        "top-1 in 8 bits, simulated, without any other rung: "
+        f"{title} in 8 bits, simulated, without any other rung: "
         f"{found.before.scores.main.percent()} % before, "
         f"{found.after.scores.main.percent()} % now\n"
         f"next: mobilens export {done.path} --to all --int8"

@@ -28,6 +28,7 @@ recipes:
   transfer_cutmix          transfer with CutMix
   transfer_erasing         transfer with random erasing
   scratch                  without weights; the default there
+  detect                   for boxes; the default there
   mobilenet_v1             the paper's, for ImageNet
   mobilenet_v2             the paper's, for ImageNet
   mobilenet_v3             the paper's, for ImageNet
@@ -44,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "data",
         nargs="*",
         metavar="DATA",
-        help="folder of class folders, or of train/ and validation/; a CSV file; or patterns",
+        help="folder of class folders, or of train/ and validation/; a CSV file; or patterns; for "
+        "boxes a folder or file of Pascal VOC, COCO or YOLO",
     )
     parser.add_argument(
         "--recipe",
@@ -69,6 +71,17 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     """Declare the fields of TrainSettings; those not given stay absent, so its defaults rule."""
     group = parser.add_argument_group("settings", argument_default=argparse.SUPPRESS)
     group.add_argument(
+        "--task",
+        metavar="NAME",
+        help="what is learnt: classify, a class for each photo, or detect, boxes around things "
+        "(default: classify)",
+    )
+    group.add_argument(
+        "--head",
+        metavar="NAME",
+        help="for detect, anchor_free or ssdlite (default: anchor_free); classify has one",
+    )
+    group.add_argument(
         "--model",
         metavar="NAME",
         help="`mobilens info` lists them (default: mobilenet_v3_small)",
@@ -78,7 +91,10 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--width-rule", choices=WIDTH_RULES, help="rounding of V3 (default: paper)")
     group.add_argument(
-        "--resolution", type=positive_int, metavar="R", help="input side (default: the paper's)"
+        "--resolution",
+        type=positive_int,
+        metavar="R",
+        help="input side (default: the paper's; detect: 320)",
     )
     group.add_argument(
         "--weights",
@@ -228,13 +244,16 @@ def _places(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def _text(delivered: Delivered) -> str:
+    from mobilens.vision.tasks import task_vision
+
+    scores = delivered.evaluation.scores
     recipe = str(delivered.folder / "recipe.json")
     size = delivered.file.stat().st_size / 1e6
     return "\n".join(
         [
             "",
             f"{delivered.file}: {size:.1f} MB, verified: every answer is the checkpoint's",
-            f"top-1 {delivered.evaluation.scores.main.percent()} % on "
+            f"{task_vision(scores.kind).MAIN_TITLE} {scores.main.percent()} % on "
             f"{delivered.evaluation.num_images} validation images",
             f"report   {delivered.report}",
             f"predict  {shlex.join(['mobilens', 'predict', str(delivered.file), 'PHOTO.jpg'])}",

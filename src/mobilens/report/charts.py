@@ -10,6 +10,8 @@ from math import ceil, floor, log10
 from mobilens.vision.calibration import ReliabilityBin
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 18, 16, 38
+# With the name of what is counted upwards.
+_ROOM_ABOVE = (_LEFT, _RIGHT, 30, _BOTTOM)
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,24 @@ def line_chart(
             f'<text class="strong {"end" if end else ""}" x="{x + (-10 if end else 10)}" '
             f'y="{y + 18}">{escape(mark[2])}</text>'
         )
+    return _svg(frame, title, parts)
+
+
+def curve_chart(title: str, series: Sequence[Series], x_name: str, y_name: str) -> str:
+    """Draw lines over the unit square.
+
+    Args:
+        title: For those who cannot see it.
+        series: One line or more.
+        x_name: What is counted to the right.
+        y_name: What is counted upwards.
+    """
+    frame = Frame((0.0, 1.0), (0.0, 1.0), width=440, height=360, margins=_ROOM_ABOVE)
+    parts = [
+        _axes(frame, _FIFTHS, _FIFTHS, _percent, _percent, f"{x_name}, %"),
+        f'<text x="6" y="14">{escape(y_name)}, %</text>',
+        *(_line(frame, one) for one in series),
+    ]
     return _svg(frame, title, parts)
 
 

@@ -17,19 +17,23 @@ from mobilens.atomic import written
 from mobilens.data.lint.finding import SEVERITIES
 from mobilens.errors import ImageError, MissingExtraError
 from mobilens.evaluation import WrongAnswer, dataset_name
-from mobilens.report.charts import Series, line_chart, reliability_diagram
+from mobilens.report.charts import Series, curve_chart, line_chart, reliability_diagram
 from mobilens.report.confusion import confusion_table
 from mobilens.report.run_report import Epoch, RunReport
 from mobilens.vision.classification_scores import ClassificationScores, ClassScores
-from mobilens.vision.image import load_thumbnail
+from mobilens.vision.pictures import mistake_picture
+from mobilens.vision.tasks import Chart, Curve, VisionTask, task_vision
+from mobilens.vision.words import sentence_start
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-WORST_SHOWN = 24
+# Pictures that something is drawn on are larger, and fewer.
+WORST_SHOWN, WORST_DRAWN = 24, 12
 THUMBNAIL_SIDE = 200
 SHOWN_CLASSES = 40
 WEAKEST_SHOWN = 15
+SHOWN_CURVES = 8
 _SPLIT_WORDS = {"val": "validation", "train": "training", "test": "test"}
 
 
@@ -75,20 +79,28 @@ def _environment() -> Environment:
 
 def _context(report: RunReport) -> dict[str, Any]:
     scores = report.evaluation.scores
+    vision = task_vision(report.task.kind)
+    # What a classifier has beyond what every task has.
     classification = scores if isinstance(scores, ClassificationScores) else None
+    confused = scores.confused()
+    title = sentence_start(vision.MAIN_TITLE)
     return {
         "run": report,
         "data_name": dataset_name(report.train),
         "evaluation": report.evaluation,
         "split_name": _SPLIT_WORDS.get(report.evaluation.dataset.split, ""),
         "scores": scores,
+        "title": title,
+        "words": vision.WORDS,
         "classification": classification,
         "weakest": _weakest(classification) if classification else (),
-        "confusion": confusion_table(classification) if classification else None,
+        "pictures": [_picture(one) for one in scores.charts()],
+        "confusion": confusion_table(confused) if confused else None,
         "reliability": _reliability(classification) if classification else None,
         "loss_chart": _loss_chart(report.epochs),
-        "top1_chart": _top1_chart(report.epochs),
-        "thumbnails": [_thumbnail(one) for one in report.evaluation.wrong[:WORST_SHOWN]],
+        "score_chart": _score_chart(report.epochs, title),
+        "drawn": vision.MISTAKE_SIDE is not None,
+        "thumbnails": _thumbnails(report, vision),
         "cost": report.model.cost(),
         "findings": sorted(report.findings, key=lambda one: SEVERITIES.index(one.severity)),
         "leaks": [
@@ -111,6 +123,42 @@ def _weakest(scores: ClassificationScores) -> list[ClassScores]:
 
 
 @dataclass(frozen=True)
+class _Picture:
+    """A chart of a task, drawn.
+
+    Attributes:
+        chart: What it shows.
+        svg: The drawing.
+        entries: (style, name) of each line.
+        left_out: How many lines it does not show, being better ones.
+    """
+
+    chart: Chart
+    svg: str
+    entries: tuple[tuple[str, str], ...]
+    left_out: int
+
+
+def _picture(chart: Chart) -> _Picture:
+    curves = _lowest(chart.curves)
+    series = [Series(one.name, f"c{index}", one.points) for index, one in enumerate(curves)]
+    title = f"{chart.title} of {', '.join(one.name for one in curves)}"
+    return _Picture(
+        chart,
+        curve_chart(title, series, chart.x, chart.y),
+        tuple((one.style, one.name) for one in series),
+        len(chart.curves) - len(curves),
+    )
+
+
+def _lowest(curves: Sequence[Curve]) -> list[Curve]:
+    """Of too many curves, those with the least below them, in their order."""
+    heights = [sum(y for _, y in one.points) / len(one.points) for one in curves]
+    lowest = sorted(range(len(curves)), key=heights.__getitem__)[:SHOWN_CURVES]
+    return [curves[index] for index in sorted(lowest)]
+
+
+@dataclass(frozen=True)
 class _Thumbnail:
     """A wrong answer with its picture, as a data URI; empty if the file is gone."""
 
@@ -118,13 +166,23 @@ class _Thumbnail:
     picture: str
 
 
-def _thumbnail(wrong: WrongAnswer) -> _Thumbnail:
+def _thumbnails(report: RunReport, vision: VisionTask) -> list[_Thumbnail]:
+    shown = WORST_SHOWN if vision.MISTAKE_SIDE is None else WORST_DRAWN
+    return [_thumbnail(one, vision) for one in report.evaluation.wrong[:shown]]
+
+
+def _thumbnail(wrong: WrongAnswer, vision: VisionTask) -> _Thumbnail:
+    sample = wrong.sample
     try:
-        pixels = load_thumbnail(wrong.sample.path, THUMBNAIL_SIDE)
+        pixels = mistake_picture(
+            vision, sample.path, wrong.prediction, sample.target, THUMBNAIL_SIDE
+        )
     except ImageError:
         return _Thumbnail(wrong, "")
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format="JPEG", quality=80)
+    # Thin lines keep their colours only where these are as fine as the light.
+    fine = {} if vision.MISTAKE_SIDE is None else {"subsampling": 0}
+    Image.fromarray(pixels).save(file, format="JPEG", quality=80, **fine)
     return _Thumbnail(wrong, "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode())
 
 
@@ -140,24 +198,23 @@ def _loss_chart(epochs: Sequence[Epoch]) -> str:
     )
 
 
-def _top1_chart(epochs: Sequence[Epoch]) -> str:
-    measured = [one for one in epochs if one.val_top1 is not None]
-    points = [(float(one.epoch), one.val_top1) for one in measured if one.val_top1 is not None]
+def _score_chart(epochs: Sequence[Epoch], title: str) -> str:
+    measured = [(one, one.val_score) for one in epochs if one.val_score is not None]
+    points = [(float(one.epoch), score) for one, score in measured]
     if not points:
         return ""
     # As training ranks them: of equals, the lower loss.
-    ranked = [
-        (top1, -one.val_loss if one.val_loss is not None else -math.inf, -epoch)
-        for one, (epoch, top1) in zip(measured, points, strict=True)
-    ]
-    best, _, negated = max(ranked)
+    best, _, negated = max(
+        (score, -one.val_loss if one.val_loss is not None else -math.inf, -one.epoch)
+        for one, score in measured
+    )
     epoch = -negated
     return line_chart(
-        f"Top-1 on validation over {len(epochs)} epochs; the best is {100 * best:.1f} % at epoch "
+        f"{title} on validation over {len(epochs)} epochs; the best is {100 * best:.1f} % at epoch "
         f"{epoch:g}",
         [Series("validation", "val", points)],
         y_text=lambda value: f"{100 * value:g}",
-        mark=(epoch, best, f"{100 * best:.1f}"),
+        mark=(float(epoch), best, f"{100 * best:.1f}"),
     )
 
 

@@ -21,13 +21,13 @@ class Epoch:
         epoch: Counted from 1 over the whole run.
         train_loss: Mean over the epoch; None where it was not measured.
         val_loss: On the validation data, likewise.
-        val_top1: On the validation data, 0 to 1, likewise.
+        val_score: The task's main score on the validation data, 0 to 1, likewise.
     """
 
     epoch: int
     train_loss: float | None
     val_loss: float | None
-    val_top1: float | None
+    val_score: float | None
 
 
 @dataclass(frozen=True)

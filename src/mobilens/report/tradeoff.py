@@ -237,7 +237,7 @@ def _axes(
             f'<text class="mid" x="{x}" y="{base + 17}">{value:g}</text>'
         )
     across = (_LEFT + right) / 2
-    up = "top-1, %" if accuracy else "MB"
+    up = "score, %" if accuracy else "MB"
     return (
         "".join(parts) + f'<text class="mid" x="{across}" y="{base + 35}">ms an image</text>'
         f'<text x="12" y="{_TOP - 13}">{up}</text>'
