@@ -36,9 +36,31 @@ def test_ssdlite_costs_what_the_released_detectors_do(name, labels, params, macs
     assert (cost.params, cost.macs) == (params, macs)
 
 
-def test_ssdlite_with_six_boxes_everywhere_costs_what_torchvisions_does():
-    cost = detector("mobilenet_v3_large", "ssdlite", 90, resolution=320).cost()
-    assert (cost.params, cost.macs) == (5_198_540, 689_751_104)
+@pytest.mark.parametrize(
+    ("name", "params", "macs"),
+    [
+        ("mobilenet_v3_large", 3_248_255, 506_563_904),
+        ("mobilenet_v3_small", 1_785_743, 162_303_424),
+    ],
+)
+def test_a_reduced_tail_costs_what_the_released_ones_do(name, params, macs):
+    model = detector(name, "ssdlite", 90, resolution=320, reduced_tail=True)
+    cost = replace(model, head=replace(model.head, first_boxes=3)).cost()
+    assert (cost.params, cost.macs) == (params, macs)
+
+
+@pytest.mark.parametrize(
+    ("reduced_tail", "params", "macs"),
+    [(False, 5_198_540, 689_751_104), (True, 3_440_060, 583_171_904)],
+)
+def test_ssdlite_with_six_boxes_everywhere_costs_what_torchvisions_does(reduced_tail, params, macs):
+    model = detector("mobilenet_v3_large", "ssdlite", 90, resolution=320, reduced_tail=reduced_tail)
+    assert (model.cost().params, model.cost().macs) == (params, macs)
+
+
+def test_only_v3_has_a_reduced_tail():
+    with pytest.raises(SpecError, match="mobilenet_v2 with a reduced tail"):
+        build_spec("mobilenet_v2", reduced_tail=True)
 
 
 @pytest.mark.parametrize("kind", ["anchor_free", "ssdlite"])

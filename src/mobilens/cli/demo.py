@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,10 @@ from mobilens.cli.arguments import named_path, positive_int
 from mobilens.cli.terminal import say, table
 
 if TYPE_CHECKING:
+    from mobilens.deliver import Delivered
     from mobilens.training.recipe import Recipe
+
+SHOWN = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=named_path, metavar="DIR", help="folder for the results (default: runs/demo)"
     )
     parser.add_argument(
-        "--epochs", type=positive_int, default=12, metavar="N", help="epochs of training"
+        "--task", default="classify", metavar="NAME", help="classify or detect (default: classify)"
+    )
+    parser.add_argument(
+        "--epochs", type=positive_int, metavar="N", help="epochs of training (default: the task's)"
     )
 
 
@@ -31,21 +38,26 @@ def run(args: argparse.Namespace) -> int:
 
     require_train_extra("the demo")
     from mobilens.cli.train import run_and_deliver
-    from mobilens.demo import write_photos
+    from mobilens.demo.scenes import DEMOS
+    from mobilens.errors import UnknownNameError
     from mobilens.runtime.verify import verify_bundle
     from mobilens.training.settings import TrainSettings
     from mobilens.vision.tasks import task_vision
 
+    if args.task not in DEMOS:
+        raise UnknownNameError.among("demo", args.task, DEMOS)
+    demo = DEMOS[args.task]
     started = time.monotonic()
     folder = _new_folder(args.out)
     photos = folder / "digits"
-    count = write_photos(photos)
-    say(f"{count} handwritten digits (UCI, CC BY 4.0; scans of 8x8 pixels, enlarged): {photos}")
+    count = demo.write(photos)
+    say(f"{count} {demo.what} (UCI, CC BY 4.0; scans of 8x8 pixels, enlarged): {photos}")
     settings = TrainSettings(
         source=(str(photos),),
-        recipe=_recipe(args.epochs),
+        task=args.task,
+        recipe=_recipe(args.task, args.epochs or demo.epochs),
         width=0.5,
-        resolution=64,
+        resolution=demo.resolution,
         weights="none",
         data_licence="CC BY 4.0 (handwritten digits: E. Alpaydin and C. Kaynak, UCI, 1998)",
         command=shlex.join(["mobilens", *args.words]),
@@ -55,15 +67,13 @@ def run(args: argparse.Namespace) -> int:
     assert delivered is not None
     verify_bundle(delivered.file)
     say(f"verified {delivered.file}: {delivered.file.stat().st_size / 1e6:.1f} MB")
-    print(_answers(delivered.file, photos))
+    print(_answers(delivered))
     scores = delivered.evaluation.scores
     print(
         f"\n{task_vision(scores.kind).MAIN_TITLE} {scores.main.percent()} % on "
-        f"{delivered.evaluation.num_images} digits that it did not learn from, "
+        f"{delivered.evaluation.num_images} {demo.what} that it did not learn from, "
         f"{time.monotonic() - started:.0f} s in all\n"
-        f"report: {delivered.report}\n\n"
-        "the same for your photos, one folder for each class:\n"
-        "  mobilens train PHOTOS"
+        f"report: {delivered.report}\n\n{demo.own}"
     )
     return 0
 
@@ -80,27 +90,34 @@ def _new_folder(out: Path | None) -> Path:
     return out
 
 
-def _recipe(epochs: int) -> Recipe:
+def _recipe(task: str, epochs: int) -> Recipe:
     from mobilens.training.augment import Augmentation
-    from mobilens.training.recipe import Recipe
+    from mobilens.training.recipe import Recipe, default_recipe
 
     # Digits have a right way up: no flips, no colours, crops that lose little.
     gentle = Augmentation(crop_scale=(0.7, 1.0), flip=False, policy="none")
-    return Recipe("digits", epochs, batch_size=64, lr=4e-3, ema_epochs=1, augmentation=gentle)
+    if task == "classify":
+        return Recipe("digits", epochs, batch_size=64, lr=4e-3, ema_epochs=1, augmentation=gentle)
+    usual = default_recipe(task, "", has_weights=False).with_epochs(epochs)
+    plain = replace(
+        usual.augmentation, flip=False, policy="none", mosaic=0.0, jitter_scale=(0.7, 1.3)
+    )
+    return replace(usual, name="digits", lr=4e-3, augmentation=plain)
 
 
-def _answers(file: Path, photos: Path) -> str:
-    """What the file says of the first digit of every class."""
-    from mobilens.runtime.predictor import load_predictor
-    from mobilens.vision.classification import ClassificationPrediction
-    from mobilens.vision.files import predict_files
+def _answers(delivered: Delivered) -> str:
+    """What the file says of a few images, from the first to the last."""
+    from mobilens.evaluation import dataset_name
+    from mobilens.vision.tasks import task_vision
 
-    paths = [sorted(folder.iterdir())[0] for folder in sorted((photos / "validation").iterdir())]
+    evaluation = delivered.evaluation
+    vision = task_vision(evaluation.scores.kind)
+    step = max(1, evaluation.num_images // SHOWN)
     rows = []
-    for result in predict_files(load_predictor(file), paths):
-        assert isinstance(result.prediction, ClassificationPrediction)
-        name = Path(result.path).relative_to(photos / "validation").as_posix()
-        label, confidence = result.prediction.label, result.prediction.confidence
-        remark = "" if label == Path(result.path).parent.name else "wrong"
-        rows.append((name, label, f"{confidence:.3f}", remark))
-    return table(("digit", "answer", "probability", ""), rows)
+    for sample, prediction in list(zip(evaluation.samples, evaluation.predictions, strict=True))[
+        ::step
+    ][:SHOWN]:
+        wrong = vision.mistake(prediction, sample.target)
+        name = f"{dataset_name(evaluation.dataset)}/{evaluation.dataset.name_of(sample)}"
+        rows.append((name, vision.text(prediction), f"is {wrong.expected}" if wrong else ""))
+    return table(("image", "answer", ""), rows)

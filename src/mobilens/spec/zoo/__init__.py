@@ -57,6 +57,7 @@ def build_spec(
     output_stride: int = 32,
     padding: Padding = "symmetric",
     bn_eps: float = 1e-3,
+    reduced_tail: bool = False,
 ) -> ModelSpec:
     """Build the description of an architecture at a width and a resolution.
 
@@ -73,6 +74,8 @@ def build_spec(
         output_stride: 32, 16 or 8; strides beyond it become dilation.
         padding: ``"symmetric"``, or ``"same"`` as TensorFlow pads.
         bn_eps: Epsilon of every BatchNorm.
+        reduced_tail: For V3: half as many channels after the last stride, as the paper has it for
+            detection and segmentation.
 
     Raises:
         UnknownNameError: No such architecture.
@@ -89,7 +92,13 @@ def build_spec(
             expected=f"a number above 0, at most {MAX_WIDTH_MULT:,.0f}",
         )
     makes_v3 = name.startswith("mobilenet_v3")
-    spec = ZOO[name](width_mult, width_rule) if makes_v3 else ZOO[name](width_mult)
+    if reduced_tail and not makes_v3:
+        raise SpecError(f"{name} with a reduced tail", expected="a MobileNetV3")
+    spec = (
+        ZOO[name](width_mult, width_rule, reduced_tail=reduced_tail)
+        if makes_v3
+        else ZOO[name](width_mult)
+    )
     size = spec.resolution if resolution is None else resolution
     assert isinstance(spec.head, ClassifierHead)
     head = replace(

@@ -53,10 +53,15 @@ ACT: dict[str, Activation] = {"RE": "relu", "HS": "hard_swish"}
 
 @dataclass(frozen=True)
 class _Widths:
-    """One width rule: channels of the stem, inside a block, and of the penultimate layer."""
+    """One width rule: channels of the stem, inside a block, and of the penultimate layer.
+
+    With a reduced tail, what comes after the last stride has half as many: section 6.3 of the
+    paper, for heads that do not tell a thousand classes apart.
+    """
 
     width_mult: float
     rule: WidthRule
+    reduced_tail: bool = False
 
     def stem(self) -> int:
         # timm holds the stem at 16 below 0.75, which is also what the rule gives from 0.75 on.
@@ -85,43 +90,58 @@ class _Widths:
         return make_divisible(at_one * self.width_mult)
 
 
-def mobilenet_v3_large(width_mult: float, width_rule: WidthRule = "paper") -> ModelSpec:
+def mobilenet_v3_large(
+    width_mult: float, width_rule: WidthRule = "paper", *, reduced_tail: bool = False
+) -> ModelSpec:
     """MobileNetV3-Large (Table 1)."""
-    return _build("mobilenet_v3_large", LARGE, 1280, _Widths(width_mult, width_rule))
+    widths = _Widths(width_mult, width_rule, reduced_tail)
+    return _build("mobilenet_v3_large", LARGE, 1280, widths)
 
 
-def mobilenet_v3_small(width_mult: float, width_rule: WidthRule = "paper") -> ModelSpec:
+def mobilenet_v3_small(
+    width_mult: float, width_rule: WidthRule = "paper", *, reduced_tail: bool = False
+) -> ModelSpec:
     """MobileNetV3-Small (Table 2)."""
-    return _build("mobilenet_v3_small", SMALL, 1024, _Widths(width_mult, width_rule))
+    widths = _Widths(width_mult, width_rule, reduced_tail)
+    return _build("mobilenet_v3_small", SMALL, 1024, widths)
 
 
 def mobilenet_v3_large_minimalistic(
-    width_mult: float, width_rule: WidthRule = "paper"
+    width_mult: float, width_rule: WidthRule = "paper", *, reduced_tail: bool = False
 ) -> ModelSpec:
     """V3-Large with 3x3 kernels, ReLU and no squeeze-excite throughout (released code)."""
     return _build(
         "mobilenet_v3_large_minimalistic",
         _minimalistic(LARGE),
         1280,
-        _Widths(width_mult, width_rule),
+        _Widths(width_mult, width_rule, reduced_tail),
         act="relu",
     )
 
 
 def mobilenet_v3_small_minimalistic(
-    width_mult: float, width_rule: WidthRule = "paper"
+    width_mult: float, width_rule: WidthRule = "paper", *, reduced_tail: bool = False
 ) -> ModelSpec:
     """V3-Small with 3x3 kernels, ReLU and no squeeze-excite throughout (released code)."""
     return _build(
         "mobilenet_v3_small_minimalistic",
         _minimalistic(SMALL),
         1024,
-        _Widths(width_mult, width_rule),
+        _Widths(width_mult, width_rule, reduced_tail),
         act="relu",
     )
 
 
 _Row = tuple[int, int, int, int, str, int]
+
+
+def _reduced(table: list[_Row]) -> list[_Row]:
+    """Halve what comes after the last stride: widths, and inner widths of the rows behind it."""
+    last = max(index for index, row in enumerate(table) if row[-1] == 2)
+    head = table[:last]
+    k, exp, out, se, nl, s = table[last]
+    tail = [(k, exp // 2, out // 2, se, nl, s) for k, exp, out, se, nl, s in table[last + 1 :]]
+    return [*head, (k, exp, out // 2, se, nl, s), *tail]
 
 
 def _minimalistic(rows: list[_Row]) -> list[_Row]:
@@ -135,6 +155,8 @@ def _build(
     widths: _Widths,
     act: Activation = "hard_swish",
 ) -> ModelSpec:
+    if widths.reduced_tail:
+        table = _reduced(table)
     inputs_at_one, inputs = STEM, widths.stem()
     stem = ConvNormAct(3, inputs, stride=2, act=act)
     rows: list[InvertedResidual | ConvNormAct] = []
