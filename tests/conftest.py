@@ -94,27 +94,32 @@ def write_scenes() -> Callable[..., Path]:
 
 
 def _write_scenes(root: Path, task: str, *, count: int = 12, side: int = 72) -> Path:
-    """Bright and reddish rectangles; for detection as YOLO has them."""
+    """Bright and reddish rectangles: as YOLO's boxes, or as masks with a background."""
     import numpy as np
     from PIL import Image
 
-    assert task == "detect"
     stream = np.random.default_rng(0)
     (root / "images").mkdir(parents=True)
-    (root / "labels").mkdir()
-    (root / "classes.txt").write_text("bright\nred\n")
+    labels = root / {"detect": "labels", "segment": "masks"}[task]
+    labels.mkdir()
+    names = ["bright", "red"] if task == "detect" else ["background", "bright", "red"]
+    (root / "classes.txt").write_text("".join(f"{name}\n" for name in names))
     for number in range(count):
-        pixels = stream.normal(70, 20, (side, side, 3))
+        pixels, mask = stream.normal(70, 20, (side, side, 3)), np.zeros((side, side), np.uint8)
         rows = []
         for kind in stream.permutation(2)[: 1 + number % 2]:
             width, height = stream.integers(18, 40, 2)
             x, y = stream.integers(0, side - width), stream.integers(0, side - height)
             pixels[y : y + height, x : x + width] += (120, 120, 120) if kind == 0 else (150, 0, 0)
+            mask[y : y + height, x : x + width] = kind + 1
             middle = np.array([x + width / 2, y + height / 2, width, height]) / side
             rows.append(f"{kind} " + " ".join(f"{value:.5f}" for value in middle))
         photo = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
         photo.save(root / "images" / f"{number:02}.png")
-        (root / "labels" / f"{number:02}.txt").write_text("\n".join(rows) + "\n")
+        if task == "segment":
+            Image.fromarray(mask).save(labels / f"{number:02}.png")
+        else:
+            (labels / f"{number:02}.txt").write_text("\n".join(rows) + "\n")
     return root
 
 

@@ -91,6 +91,7 @@ class BrightnessVision:
     LABELS = "class"
     MAIN_SCORE = MAIN_TITLE = "closeness"
     RESIZE, RESOLUTION, HEADS = "crop", None, ("classifier",)
+    OUTPUT_STRIDE = None
     WORDS, SHOW_OPTIONS, MISTAKE_SIDE = Words(use="Ask how bright a photo is"), (), None
 
     def decode(self, outputs, task, placements=None):

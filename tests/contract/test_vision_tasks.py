@@ -17,6 +17,7 @@ from mobilens.evaluation import evaluate
 from mobilens.spec.task import Preprocessing, TaskSpec
 from mobilens.vision.boxes import BoxTarget
 from mobilens.vision.intervals import Estimate
+from mobilens.vision.masks import MaskArray, MaskTarget
 from mobilens.vision.resize import place
 from mobilens.vision.tasks import TASKS, Mistake, Table, register_task, task_vision
 from mobilens.vision.view import View
@@ -78,6 +79,7 @@ class BrightnessTask:
     LABELS = "class"
     MAIN_SCORE = MAIN_TITLE = "closeness"
     RESIZE, RESOLUTION, HEADS = "crop", None, ("classifier",)
+    OUTPUT_STRIDE = None
     WORDS, SHOW_OPTIONS, MISTAKE_SIDE = Words(), (), None
 
     def decode(self, outputs, task, placements=None):
@@ -148,6 +150,10 @@ def boxes(xyxy, classes):
     )
 
 
+def mask(classes):
+    return MaskTarget(MaskArray(classes.astype(np.uint8)), (0, 1))
+
+
 # One batch of raw outputs, the truth for each image, and the task.
 CASES = {
     "classify": (
@@ -162,6 +168,11 @@ CASES = {
         },
         [boxes([[2, 2, 20, 21]], [0]), boxes([[2, 2, 20, 21]], [0])],
         TaskSpec("detect", ("cat", "dog")),
+    ),
+    "segment": (
+        {"classes": np.stack([np.eye(8, dtype=np.float32), np.ones((8, 8), np.float32)])},
+        [mask(np.eye(8)), mask(np.eye(8))],
+        TaskSpec("segment", ("sky", "road", "car")),
     ),
     "brightness": (
         {"brightness": np.array([0.5, 0.9], dtype=np.float32)},
@@ -319,7 +330,7 @@ def test_an_unknown_task_is_refused_with_the_nearest_name():
         task_vision("clasify")
     assert str(refused.value).splitlines() == [
         "no task is named 'clasify'",
-        "  expected: one of classify, detect, brightness",
+        "  expected: one of classify, detect, segment, brightness",
         "  try: classify",
     ]
 

@@ -79,13 +79,13 @@ def test_boxes_go_into_the_input_and_come_back(size, corners, resize):
 
 
 def test_a_mirrored_cut_mirrors_its_boxes():
-    cut = Cut(Rectangle(10, 20, 40, 60), Rectangle(0, 0, 80, 120), flip=True)
+    cut = Cut(Rectangle(10, 20, 40, 60), Rectangle(0, 0, 80, 120), (80, 120), (50, 80), flip=True)
     moved = move_boxes(target((20, 10, 50, 50)), cut.view())
     assert moved.boxes.tolist() == [[60, 0, 120, 80]]
 
 
 def test_what_a_view_cuts_off_is_cut_and_what_it_hardly_shows_is_left_out():
-    cut = Cut(Rectangle(0, 0, 50, 50), Rectangle(0, 0, 50, 50))
+    cut = Cut(Rectangle(0, 0, 50, 50), Rectangle(0, 0, 50, 50), (50, 50), (70, 70))
     things = target((40, 0, 60, 20), (46, 0, 66, 20), (60, 60, 70, 70), classes=[2, 1, 0])
     moved = move_boxes(things, cut.view())
     assert moved.boxes.tolist() == [[40, 0, 50, 20], [46, 0, 50, 20]]
@@ -95,8 +95,10 @@ def test_what_a_view_cuts_off_is_cut_and_what_it_hardly_shows_is_left_out():
 
 
 def test_views_after_each_other_are_one():
-    first = Cut(Rectangle(0, 0, 20, 40), Rectangle(5, 6, 10, 20)).view()
-    second = Cut(Rectangle(2, 3, 30, 30), Rectangle(0, 0, 60, 60), flip=True).view()
+    first = Cut(Rectangle(0, 0, 20, 40), Rectangle(5, 6, 10, 20), (32, 32), (20, 40)).view()
+    second = Cut(
+        Rectangle(2, 3, 30, 30), Rectangle(0, 0, 60, 60), (60, 60), (32, 32), flip=True
+    ).view()
     points = np.array([[3.0, 4.0], [17.0, 8.0]])
     assert first.then(second).points(points) == pytest.approx(second.points(first.points(points)))
 

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--task",
         default="classify",
         metavar="NAME",
-        help="what it shall be learnt for: classify or detect (default: classify)",
+        help="what it shall be learnt for: classify, detect or segment (default: classify)",
     )
     parser.add_argument(
         "--model", metavar="FILE", help="model file or checkpoint that looks for wrong labels"

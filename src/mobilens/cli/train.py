@@ -29,6 +29,7 @@ recipes:
   transfer_erasing         transfer with random erasing
   scratch                  without weights; the default there
   detect                   for boxes; the default there
+  segment                  for masks; the default there
   mobilenet_v1             the paper's, for ImageNet
   mobilenet_v2             the paper's, for ImageNet
   mobilenet_v3             the paper's, for ImageNet
@@ -73,13 +74,14 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--task",
         metavar="NAME",
-        help="what is learnt: classify, a class for each photo, or detect, boxes around things "
-        "(default: classify)",
+        help="what is learnt: classify, a class for each photo; detect, boxes around things; or "
+        "segment, a class for each pixel (default: classify)",
     )
     group.add_argument(
         "--head",
         metavar="NAME",
-        help="for detect, anchor_free or ssdlite (default: anchor_free); classify has one",
+        help="for detect, anchor_free or ssdlite; for segment, lraspp or deeplab (default: the "
+        "first); classify has one",
     )
     group.add_argument(
         "--model",

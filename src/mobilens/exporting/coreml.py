@@ -144,7 +144,7 @@ def _write(op: ops.Op, inputs: list[Any], graph: ops.Graph) -> Any:
         case ops.MatMul():
             return Builder.matmul(x=x, y=inputs[1], transpose_y=op.transpose, name=op.output)
         case ops.Softmax():
-            return Builder.softmax(x=x, axis=-1, name=op.output)
+            return Builder.softmax(x=x, axis=1 if op.channels else -1, name=op.output)
         case ops.Resize():
             height, width = graph.shapes[op.inputs[0]][1:]
             return Builder.upsample_bilinear(

@@ -302,19 +302,20 @@ class _Writer:
         """Join values a few at a time: XNNPACK takes two to five."""
         parts = [self._as_float(name) for name in op.inputs]
         sizes = [self._graph.shapes[name][0] for name in op.inputs]
-        rest = self._physical(op.output)[2:]
+        whole_shape = self._physical(op.output)
+        axis = 3 if self._images[op.output] else 1
         while len(parts) > 1:
             some, size = parts[: len(CONCATENATIONS) + 1], sum(sizes[: len(CONCATENATIONS) + 1])
             whole = len(some) == len(parts)
-            made = (
-                self._own(op, False)
-                if whole
-                else self._value((1, size, *rest), T.xnn_datatype_fp32)
-            )
+            shape = list(whole_shape)
+            shape[axis] = size
+            made = self._own(op, False) if whole else self._value(tuple(shape), T.xnn_datatype_fp32)
             inputs = {f"input{number}_id": one for number, one in enumerate(some, start=1)}
             missing = {f"input{n}_id": NO_INPUT for n in range(len(some) + 1, 6)}
             self._node(
-                CONCATENATIONS[len(some) - 2](axis=1, **inputs, **missing, output_id=made, flags=0)
+                CONCATENATIONS[len(some) - 2](
+                    axis=axis, **inputs, **missing, output_id=made, flags=0
+                )
             )
             parts, sizes = [made, *parts[len(some) :]], [size, *sizes[len(some) :]]
 

@@ -162,6 +162,8 @@ class _Writer:
             case ops.MatMul():
                 self._matmul(op)
             case ops.Softmax():
+                if op.channels and not self._images[op.output]:
+                    raise ExportError(f"{op.output} has its channels first in memory")
                 options = schema.SoftmaxOptionsT()
                 options.beta = 1.0
                 self._emit(op, B.SOFTMAX, options)
@@ -170,10 +172,8 @@ class _Writer:
             case ops.Slice():
                 self._slice(op)
             case ops.Concat():
-                if self._images[op.output]:
-                    raise ExportError(f"{op.output} joins images", expected="other values")
                 joined = schema.ConcatenationOptionsT()
-                joined.axis = 1
+                joined.axis = 3 if self._images[op.output] else 1
                 self._emit(op, B.CONCATENATION, joined)
             case _:
                 raise ExportError(f"LiteRT has no operator for {type(op).__name__} ({op.output})")

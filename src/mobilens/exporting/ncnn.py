@@ -138,7 +138,7 @@ class _Writer:
             case ops.MatMul():
                 self._layer("MatMul", self._inputs(op), op.output, {0: int(op.transpose)})
             case ops.Softmax():
-                axis = len(self._graph.shapes[op.output]) - 1
+                axis = 0 if op.channels else len(self._graph.shapes[op.output]) - 1
                 self._layer("Softmax", self._inputs(op), op.output, {0: axis, 1: 1})
             case ops.Resize():
                 height, width = op.size

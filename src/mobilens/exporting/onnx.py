@@ -170,7 +170,10 @@ class _Writer:
                     inputs = [inputs[0], turned]
                 return self._node("MatMul", inputs, op.output)
             case ops.Softmax():
-                return self._node("Softmax", inputs, op.output, axis=-1)
+                return self._node("Softmax", inputs, op.output, axis=1 if op.channels else -1)
+            case ops.ArgMax():
+                found = self._node("ArgMax", inputs, f"{op.output}.found", axis=1, keepdims=0)
+                return self._node("Cast", [found], op.output, to=TensorProto.FLOAT)
             case ops.Resize():
                 return self._resize(op, inputs)
             case ops.Concat():

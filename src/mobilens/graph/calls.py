@@ -239,9 +239,18 @@ def _matmul(tracer: Tracer, node: Node) -> str:
 
 def _softmax(tracer: Tracer, node: Node) -> str:
     axes = _axes(node)
-    if _arguments(node)["dim"] % axes != axes - 1:
+    axis = _arguments(node)["dim"] % axes
+    channels = axes == 4 and axis == 1
+    if axis != axes - 1 and not channels:
         raise ExportError("softmax runs over an inner axis", expected="over the last one")
-    return tracer.append(ops.Softmax, node, _read(node))
+    return tracer.append(ops.Softmax, node, _read(node), channels=channels)
+
+
+def _argmax(tracer: Tracer, node: Node) -> str:
+    args = _arguments(node)
+    if args["dim"] != 1 or args["keepdim"] or _axes(_read(node)) != 4:
+        raise ExportError("the largest value is looked for along another axis", expected="channels")
+    return tracer.append(ops.ArgMax, node, _read(node))
 
 
 def _same(tracer: Tracer, node: Node) -> str:
@@ -283,6 +292,7 @@ HANDLERS: dict[Any, Handler] = {
     aten.view.default: _reshape,
     aten.matmul.default: _matmul,
     aten.softmax.int: _softmax,
+    aten.argmax.default: _argmax,
     aten.upsample_bilinear2d.vec: _resize,
     aten.cat.default: _concat,
     aten.slice.Tensor: _slice,

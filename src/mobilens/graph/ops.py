@@ -182,7 +182,7 @@ class Resize(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Concat(Op):
-    """Values one behind the other along their first axis."""
+    """Values one behind the other along their first axis, the channels of images."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -252,7 +252,18 @@ class MatMul(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Softmax(Op):
-    """Over the last axis."""
+    """Over the last axis.
+
+    Attributes:
+        channels: Over the channels of an image instead.
+    """
+
+    channels: bool = False
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ArgMax(Op):
+    """The channel with the largest value at every pixel, the first of equals: (H, W)."""
 
 
 @dataclass(frozen=True, eq=False)

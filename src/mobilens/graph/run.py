@@ -78,7 +78,9 @@ def run_op(op: ops.Op, *inputs: Tensor) -> Tensor:
         case ops.MatMul():
             return x @ (inputs[1].transpose(1, 2) if op.transpose else inputs[1])
         case ops.Softmax():
-            return torch.softmax(x, -1)
+            return torch.softmax(x, 1 if op.channels else -1)
+        case ops.ArgMax():
+            return x.argmax(1).float()
     raise TypeError(f"a {type(op).__name__} cannot be computed")
 
 

@@ -161,11 +161,16 @@ class ModelSpec:
             raise UnknownNameError.among("head", kind, HEADS)
         return replace(self, head=HEADS[kind].on(self, num_classes))
 
-    def with_output_stride(self, output_stride: int) -> ModelSpec:
+    def with_output_stride(self, output_stride: int, *, dilate_first: bool = False) -> ModelSpec:
         """The same model with dilation for the strides beyond ``output_stride``.
 
         The row whose stride goes keeps the dilation so far, later rows take the larger one
         (DeepLab's rule). Only a spec that has its strides can be changed.
+
+        Args:
+            output_stride: 8, 16 or 32.
+            dilate_first: Whether the row whose stride goes takes the larger dilation too, as in
+                torchvision's weights.
 
         Raises:
             SpecError: The stride is not 8, 16 or 32, or the spec is dilated already.
@@ -185,8 +190,9 @@ class ModelSpec:
         reached, dilation = self.stem.stride, 1
         for row in self.rows:
             if reached * row.stride > output_stride and not isinstance(row, MobileAttention):
-                rows.append(replace(row, stride=1, dilation=dilation))
-                dilation *= row.stride
+                larger = dilation * row.stride
+                rows.append(replace(row, stride=1, dilation=larger if dilate_first else dilation))
+                dilation = larger
             else:
                 rows.append(replace(row, dilation=dilation))
                 reached *= row.stride

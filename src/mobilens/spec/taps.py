@@ -65,6 +65,16 @@ class Body:
             )
         return found[stride]
 
+    def first_at(self, stride: int) -> Tap:
+        """The first value of a stride.
+
+        Raises:
+            SpecError: The model has no such stride.
+        """
+        reached = [tap for at, tap in self.strides.items() if at < stride]
+        self.at(stride)
+        return Tap(reached[-1].row + 1 if reached else STEM)
+
     def channels(self, tap: Tap) -> int:
         """Channels of a value.
 

@@ -59,6 +59,7 @@ class TorchTask(Protocol):
 TASKS: dict[str, TorchTask | str] = {
     "classify": "mobilens.tasks.classification",
     "detect": "mobilens.tasks.detection",
+    "segment": "mobilens.tasks.segmentation",
 }
 
 

@@ -110,6 +110,8 @@ def random_crop(
     return Cut(
         Rectangle(top, left, crop_height, crop_width),
         Rectangle(0, 0, *size),
+        size,
+        image_size,
         flip=bool(how.flip and draws[4] < 0.5),
     )
 

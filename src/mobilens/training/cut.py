@@ -28,11 +28,15 @@ class Cut:
     Attributes:
         source: Part of the image.
         target: Part of the view that it fills.
+        size: (height, width) of the view.
+        image_size: (height, width) of the image.
         flip: Whether it is mirrored left to right.
     """
 
     source: Rectangle
     target: Rectangle
+    size: tuple[int, int]
+    image_size: tuple[int, int]
     flip: bool = False
 
     def pixels(self, image: Tensor) -> Tensor:
@@ -54,4 +58,4 @@ class Cut:
             x = [-across, 0.0, left + self.target.width + self.source.left * across]
         y = [0.0, down, top - self.source.top * down]
         window = (left, top, left + self.target.width, top + self.target.height)
-        return View(np.array([x, y]), window)
+        return View(np.array([x, y]), window, self.size, self.image_size)

@@ -267,6 +267,24 @@ def _detect() -> Recipe:
     )
 
 
+def _segment() -> Recipe:
+    """A class for every pixel, from ImageNet weights to hundreds of photos."""
+    return Recipe(
+        "segment",
+        epochs=40,
+        batch_size=8,
+        lr=5e-4,
+        weight_decay=0.05,
+        clip_norm=10.0,
+        warmup_epochs=1,
+        frozen_stride=2,
+        ema_epochs=2,
+        label_smoothing=0.0,
+        balance="none",
+        augmentation=Augmentation(geometry="jitter", policy="colour", jitter_scale=(0.7, 2.0)),
+    )
+
+
 # A name that stands for a module is a function of that name in it.
 RECIPES: dict[str, Callable[[], Recipe] | str] = {
     "transfer": _transfer,
@@ -276,6 +294,7 @@ RECIPES: dict[str, Callable[[], Recipe] | str] = {
     "transfer_erasing": _transfer_erasing,
     "scratch": _scratch,
     "detect": _detect,
+    "segment": _segment,
     "mobilenet_v1": "mobilens.training.papers",
     "mobilenet_v2": "mobilens.training.papers",
     "mobilenet_v3": "mobilens.training.papers",
@@ -299,7 +318,7 @@ def build_recipe(name: str) -> Recipe:
 
 
 # Of tasks that have one recipe, with weights and without.
-OF_TASK = {"detect": "detect"}
+OF_TASK = {"detect": "detect", "segment": "segment"}
 
 
 def default_recipe(task: str, model: str, *, has_weights: bool) -> Recipe:

@@ -230,6 +230,8 @@ def _described(
     vision = task_vision(settings.task)
     model = start.model
     kind = settings.head or vision.HEADS[0]
+    if vision.OUTPUT_STRIDE is not None:
+        model = model.with_output_stride(vision.OUTPUT_STRIDE)
     if model.head.kind != kind:
         model = model.with_head(kind, len(class_names))
     if recipe.dropout is not None and isinstance(model.head, ClassifierHead):

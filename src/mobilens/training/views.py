@@ -127,6 +127,8 @@ class Views:
         return Cut(
             Rectangle(y, x, rows, columns),
             Rectangle(top, left, height, width),
+            self._size,
+            image_size,
             flip=bool(self._how.flip and stream.random() < 0.5),
         )
 

@@ -24,6 +24,7 @@ LABELS = "class"
 MAIN_SCORE, MAIN_TITLE = "top1", "top-1"
 RESIZE = "crop"
 RESOLUTION = None
+OUTPUT_STRIDE = None
 HEADS = ("classifier",)
 SHOW_OPTIONS = ("top",)
 MISTAKE_SIDE = None

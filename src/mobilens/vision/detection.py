@@ -26,6 +26,7 @@ LABELS = "boxes"
 MAIN_SCORE, MAIN_TITLE = "map", "mAP"
 RESIZE = "letterbox"
 RESOLUTION = 320
+OUTPUT_STRIDE = None
 HEADS = ("anchor_free", "ssdlite")
 SHOW_OPTIONS = ("min_score",)
 MISTAKE_SIDE = 448

@@ -29,10 +29,14 @@ class Placement:
     Attributes:
         source: Left, top, right, bottom in the image, pixels; sides may lie between pixels.
         target: Left, top, right, bottom in the input, whole pixels.
+        size: (height, width) of the input.
+        image_size: (height, width) of the upright image.
     """
 
     source: Box
     target: tuple[int, int, int, int]
+    size: tuple[int, int]
+    image_size: tuple[int, int]
 
     @property
     def target_size(self) -> tuple[int, int]:
@@ -69,19 +73,23 @@ def place(size: tuple[int, int], preprocessing: Preprocessing) -> Placement:
     """
     height, width = preprocessing.size
     if preprocessing.resize == "crop":
-        return Placement(_crop_box(size, preprocessing), (0, 0, width, height))
+        return Placement(
+            _crop_box(size, preprocessing), (0, 0, width, height), (height, width), size
+        )
     whole = (0.0, 0.0, float(size[1]), float(size[0]))
     if preprocessing.resize == "squash":
-        return Placement(whole, (0, 0, width, height))
+        return Placement(whole, (0, 0, width, height), (height, width), size)
     inner_height, inner_width = place_inside(size, (height, width)).target_size
     left, top = (width - inner_width) // 2, (height - inner_height) // 2
-    return Placement(whole, (left, top, left + inner_width, top + inner_height))
+    inner = (left, top, left + inner_width, top + inner_height)
+    return Placement(whole, inner, (height, width), size)
 
 
 def place_whole(size: tuple[int, int], short_side: int) -> Placement:
     """Place a whole image so that its short side is ``short_side``; the long one rounds down."""
     height, width = _scaled_to_cover(size, (short_side, short_side))
-    return Placement((0.0, 0.0, float(size[1]), float(size[0])), (0, 0, width, height))
+    whole = (0.0, 0.0, float(size[1]), float(size[0]))
+    return Placement(whole, (0, 0, width, height), (height, width), size)
 
 
 def place_inside(size: tuple[int, int], bounds: tuple[int, int]) -> Placement:
@@ -89,7 +97,8 @@ def place_inside(size: tuple[int, int], bounds: tuple[int, int]) -> Placement:
     scale = min(bounds[0] / size[0], bounds[1] / size[1])
     height = min(max(round(size[0] * scale), 1), bounds[0])
     width = min(max(round(size[1] * scale), 1), bounds[1])
-    return Placement((0.0, 0.0, float(size[1]), float(size[0])), (0, 0, width, height))
+    whole = (0.0, 0.0, float(size[1]), float(size[0]))
+    return Placement(whole, (0, 0, width, height), (height, width), size)
 
 
 def decode_reduction(placement: Placement) -> int:

@@ -176,6 +176,7 @@ class VisionTask(Protocol):
     MAIN_TITLE: str  # the same for people
     RESIZE: Literal["crop", "squash", "letterbox"]  # how images come into the net
     RESOLUTION: int | None  # side of the net's input by default; None for the model's own
+    OUTPUT_STRIDE: int | None  # of the backbone; None for its own, 32
     HEADS: tuple[str, ...]  # kinds of heads that answer it, the default first
     WORDS: Words  # what people are told about it
     # Keyword arguments by which people choose how much of an answer they see: "top" how many
@@ -297,6 +298,7 @@ class VisionTask(Protocol):
 TASKS: dict[str, str | VisionTask] = {
     "classify": "mobilens.vision.classification",
     "detect": "mobilens.vision.detection",
+    "segment": "mobilens.vision.segmentation",
 }
 
 

@@ -19,12 +19,15 @@ from mobilens.errors import DataError
 FORMATS = {
     "class": ("image_folder", "csv_file", "globs"),
     "boxes": ("coco", "yolo", "voc"),
+    "masks": ("mask_folder", "coco_masks"),
 }
 EXPECTED = {
     "class": "a folder with one folder of images per class, a CSV file with a path and a label "
     "column, or patterns such as 'cats/*.jpg' 'dogs/*.jpg'",
     "boxes": "a folder with boxes as COCO's JSON, YOLO's text files or Pascal VOC's XML, or the "
     "JSON or YAML file itself",
+    "masks": "a folder with images and masks side by side, such as images/ and masks/ (and a file "
+    "that names the classes, beside them or after the folder), or COCO's JSON with outlines",
 }
 
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 LABELS = {
     "class": "mobilens.data.labels.class_name",
     "boxes": "mobilens.data.labels.boxes",
+    "masks": "mobilens.data.labels.masks",
 }
 
 

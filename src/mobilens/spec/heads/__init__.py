@@ -10,10 +10,20 @@ from typing import get_args
 
 from mobilens.spec.heads.anchor_free import AnchorFreeHead
 from mobilens.spec.heads.classifier import ClassifierHead
+from mobilens.spec.heads.deeplab import DeepLabHead
+from mobilens.spec.heads.lraspp import LrAsppHead
 from mobilens.spec.heads.ssdlite import SsdLiteHead
 
-Head = ClassifierHead | AnchorFreeHead | SsdLiteHead
+Head = ClassifierHead | AnchorFreeHead | SsdLiteHead | LrAsppHead | DeepLabHead
 
 HEADS: dict[str, type[Head]] = {head.kind: head for head in get_args(Head)}
 
-__all__ = ["HEADS", "AnchorFreeHead", "ClassifierHead", "Head", "SsdLiteHead"]
+__all__ = [
+    "HEADS",
+    "AnchorFreeHead",
+    "ClassifierHead",
+    "DeepLabHead",
+    "Head",
+    "LrAsppHead",
+    "SsdLiteHead",
+]
