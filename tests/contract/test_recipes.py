@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from mobilens.errors import UnknownNameError
 from mobilens.observer import SilentObserver
 from mobilens.training.recipe import OF_TASK, RECIPES, Recipe, build_recipe
 from mobilens.training.run import run_training
@@ -82,3 +83,9 @@ def test_every_field_is_some_recipes(field):
     assert any(getattr(build_recipe(name), field) != getattr(plain, field) for name in RECIPES), (
         f"no recipe sets {field}"
     )
+
+
+def test_a_head_of_another_task_is_refused(photos, tmp_path):
+    settings = TrainSettings(source=(str(photos),), head="lraspp", weights="none", device="cpu")
+    with pytest.raises(UnknownNameError, match="no head of classify is named 'lraspp'"):
+        run_training(settings, tmp_path, SilentObserver())

@@ -92,6 +92,7 @@ class BrightnessVision:
     MAIN_SCORE = MAIN_TITLE = "closeness"
     RESIZE, RESOLUTION, HEADS = "crop", None, ("classifier",)
     OUTPUT_STRIDE = None
+    merge = None
     WORDS, SHOW_OPTIONS, MISTAKE_SIDE = Words(use="Ask how bright a photo is"), (), None
 
     def decode(self, outputs, task, placements=None):

@@ -80,6 +80,7 @@ class BrightnessTask:
     MAIN_SCORE = MAIN_TITLE = "closeness"
     RESIZE, RESOLUTION, HEADS = "crop", None, ("classifier",)
     OUTPUT_STRIDE = None
+    merge = None
     WORDS, SHOW_OPTIONS, MISTAKE_SIDE = Words(), (), None
 
     def decode(self, outputs, task, placements=None):

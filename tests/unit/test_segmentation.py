@@ -127,10 +127,6 @@ def test_two_classes_keep_their_probabilities():
     (found,) = segmentation.decode({"probabilities": chances}, spec)
     assert found.foreground[0, [0, 31]].tolist() == pytest.approx([0.4, 0.8])
     assert found.classes[0, [0, 31]].tolist() == [0, 1]
-    image = np.full((32, 32, 3), 90, np.uint8)
-    cut = np.asarray(segmentation.cutout(image, found))
-    assert cut[0, [0, 31], 3].tolist() == [102, 204]
-    assert (cut[..., :3] == 90).all()
 
 
 @pytest.mark.parametrize(
@@ -159,13 +155,6 @@ def test_recorded_answers_are_the_same_answers():
     assert not segmentation.agree(again, other)
     with pytest.raises(MobilensError, match="an answer is recorded otherwise"):
         segmentation.recall({}, SPEC)
-
-
-def test_a_palette_picture_holds_the_classes():
-    picture = segmentation.palette_png(answer([[0, 1], [2, 2]]))
-    assert picture.mode == "P"
-    assert np.asarray(picture).tolist() == [[0, 1], [2, 2]]
-    assert picture.convert("RGB").getpixel((0, 1)) == segmentation.colour_of(2)
 
 
 # Figures
@@ -260,3 +249,11 @@ def test_masks_keep_up_with_the_picture():
     assert (moved[:, 24:] == VOID).all()
     assert (moved[9:19, 4:14] == 1).all()  # the right half of the cut, mirrored to the left
     assert (moved[9:19, 14:24] == 0).all()
+
+
+def test_views_put_together_show_each_where_it_lies():
+    parts = [np.full((2, 4), VOID, np.uint8) for _ in range(2)]
+    parts[0][:, :2], parts[1][:, 2:] = 0, 2
+    whole = segmentation.merge([truth(part) for part in parts])
+    assert whole.mask((2, 4)).tolist() == [[0, 0, 2, 2]] * 2
+    assert whole.classes == (0, 2)

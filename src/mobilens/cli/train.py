@@ -96,7 +96,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--resolution",
         type=positive_int,
         metavar="R",
-        help="input side (default: the paper's; detect: 320)",
+        help="input side (default: the paper's; detect: 320; segment: 384)",
     )
     group.add_argument(
         "--weights",

@@ -173,6 +173,11 @@ def _public_version(name: str) -> str:
 
 def _photos(bundles: Sequence[Bundle], datasets: Sequence[Dataset], observer: Observer) -> _Photos:
     """Prepare the photos once for each way that one of the nets reads them."""
+    if any(dataset.labels != "class" for dataset in datasets):
+        raise UsageError(
+            "photos go into a kit for models that classify alone",
+            expected="a kit without --data: it measures times and sizes of any model",
+        )
     shared = set.intersection(*({one.path for one in each.samples} for each in datasets))
     first = datasets[0]
     whole = first.without([one.path for one in first.samples if one.path not in shared])

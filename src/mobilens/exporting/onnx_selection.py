@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,70 +54,104 @@ def write_selection(
         node: Adds an operator.
         constant: Adds numbers.
     """
-    out = op.output
     cells, classes = shapes[op.inputs[1]]
-    boxes, scores = inputs
-    count = min(op.candidates, cells * classes)
+    writer = _Writer(op, node, constant, cells, classes)
+    found = writer.candidates(*inputs)
+    return writer.answer(found, writer.kept_scores(found))
 
-    def whole(name: str, *values: int) -> str:
-        return constant(f"{out}.{name}", np.array(values, np.int64))
 
-    def number(name: str, value: float) -> str:
-        return constant(f"{out}.{name}", np.array([value], np.float32))
+class _Candidates(NamedTuple):
+    """Names of the best pairs of each image: boxes (N, n, 4), classes (N, n, 1), scores (N, n)."""
 
-    flat = node("Reshape", [scores, whole("flat_shape", 0, cells * classes)], f"{out}.flat")
-    node_outputs = [f"{out}.best", f"{out}.place"]
-    best, place = _several(node, "TopK", [flat, whole("count", count)], node_outputs, axis=1)
-    per = whole("classes", classes)
-    cell = node("Div", [place, per], f"{out}.cell")
-    label = node(
-        "Cast", [node("Mod", [place, per], f"{out}.class")], f"{out}.label", to=TensorProto.FLOAT
-    )
-    near = node("Unsqueeze", [cell, whole("last", 2)], f"{out}.cell_column")
-    spread = node("Expand", [near, whole("four", 1, 1, 4)], f"{out}.cells")
-    chosen = node("GatherElements", [boxes, spread], f"{out}.boxes", axis=1)
-    column = node("Unsqueeze", [label, whole("last", 2)], f"{out}.label_column")
-    away = node("Mul", [column, number("apart", APART)], f"{out}.away")
-    apart = node("Add", [chosen, away], f"{out}.apart_boxes")
-    row = node("Unsqueeze", [best, whole("middle", 1)], f"{out}.score_row")
-    kept = node(
-        "NonMaxSuppression",
-        [
+    boxes: str
+    classes: str
+    scores: str
+
+
+class _Writer:
+    """The three steps, which share their numbers."""
+
+    def __init__(
+        self,
+        op: ops.SelectBoxes,
+        node: WriteNode,
+        constant: WriteConstant,
+        cells: int,
+        classes: int,
+    ) -> None:
+        self._op, self._node, self._constant = op, node, constant
+        self._pairs, self._classes = cells * classes, classes
+        self._count = min(op.candidates, self._pairs)
+
+    def candidates(self, boxes: str, scores: str) -> _Candidates:
+        """Take the best pairs of box and class."""
+        flat = self._made("Reshape", "flat", scores, self._whole("flat_shape", 0, self._pairs))
+        best, place = self._top("best", flat, self._count)
+        per = self._whole("classes", self._classes)
+        number = self._made("Mod", "class", place, per)
+        label = self._made("Cast", "label", number, to=TensorProto.FLOAT)
+        chosen = self._rows("boxes", boxes, self._made("Div", "cell", place, per))
+        return _Candidates(chosen, self._column("label_column", label), best)
+
+    def kept_scores(self, found: _Candidates) -> str:
+        """Give the scores, (N, n), 0 where a better box of the same class covers this one."""
+        away = self._made("Mul", "away", found.classes, self._number("apart", APART))
+        apart = self._made("Add", "apart_boxes", found.boxes, away)
+        row = self._made("Unsqueeze", "score_row", found.scores, self._whole("middle", 1))
+        # Exactly the least score counts too.
+        least = float(np.nextafter(np.float32(self._op.least_score), np.float32(0)))
+        kept = self._made(
+            "NonMaxSuppression",
+            "kept",
             apart,
             row,
-            whole("most_kept", op.most),
-            number("max_iou", op.max_iou),
-            # Exactly the least score counts too.
-            number("least", float(np.nextafter(np.float32(op.least_score), np.float32(0)))),
-        ],
-        f"{out}.kept",
-    )
-    where = node("Gather", [kept, whole("pair", 0, 2)], f"{out}.where", axis=1)
-    values = node("GatherND", [best, where], f"{out}.kept_scores")
-    zeros = node("Mul", [best, number("zero", 0.0)], f"{out}.zeros")
-    scored = node("ScatterND", [zeros, where, values], f"{out}.scored")
-    final_outputs = [f"{out}.scores", f"{out}.order"]
-    given = min(op.most, count)
-    final, order = _several(node, "TopK", [scored, whole("given", given)], final_outputs, axis=1)
-    order_column = node("Unsqueeze", [order, whole("last", 2)], f"{out}.order_column")
-    order_cells = node("Expand", [order_column, whole("four", 1, 1, 4)], f"{out}.order_cells")
-    final_boxes = node("GatherElements", [chosen, order_cells], f"{out}.final_boxes", axis=1)
-    final_label = node("GatherElements", [column, order_column], f"{out}.final_label", axis=1)
-    final_score = node("Unsqueeze", [final, whole("last", 2)], f"{out}.final_score")
-    rows = node("Concat", [final_boxes, final_score, final_label], f"{out}.rows", axis=2)
-    # Rows that fill up are zeros.
-    real = node(
-        "Cast", [node("Sign", [final_score], f"{out}.sign")], f"{out}.real", to=TensorProto.FLOAT
-    )
-    if given == op.most:
-        return node("Mul", [rows, real], out)
-    masked = node("Mul", [rows, real], f"{out}.masked")
-    pads = whole("pads", 0, 0, 0, 0, op.most - given, 0)
-    return node("Pad", [masked, pads], out)
+            self._whole("most_kept", self._op.most),
+            self._number("max_iou", self._op.max_iou),
+            self._number("least", least),
+        )
+        where = self._made("Gather", "where", kept, self._whole("pair", 0, 2), axis=1)
+        values = self._made("GatherND", "kept_scores", found.scores, where)
+        zeros = self._made("Mul", "zeros", found.scores, self._number("zero", 0.0))
+        return self._made("ScatterND", "scored", zeros, where, values)
 
+    def answer(self, found: _Candidates, scores: str) -> str:
+        """Give the best of what is left, (N, most, 6); rows that fill up are zeros."""
+        given = min(self._op.most, self._count)
+        final, order = self._top("final", scores, given)
+        boxes = self._rows("final_boxes", found.boxes, order)
+        place = self._column("order", order)
+        label = self._made("GatherElements", "final_label", found.classes, place, axis=1)
+        score = self._column("final_score", final)
+        rows = self._made("Concat", "rows", boxes, score, label, axis=2)
+        sign = self._made("Sign", "sign", score)
+        real = self._made("Cast", "real", sign, to=TensorProto.FLOAT)
+        if given == self._op.most:
+            return self._node("Mul", [rows, real], self._op.output)
+        masked = self._made("Mul", "masked", rows, real)
+        pads = self._whole("pads", 0, 0, 0, 0, self._op.most - given, 0)
+        return self._node("Pad", [masked, pads], self._op.output)
 
-def _several(
-    node: WriteNode, kind: str, inputs: list[str], outputs: list[str], **attributes: Any
-) -> list[str]:
-    node(kind, inputs, outputs[0], more=outputs[1:], **attributes)
-    return outputs
+    def _rows(self, name: str, boxes: str, places: str) -> str:
+        """Take boxes, (N, n, 4), from (N, m, 4) by places (N, n)."""
+        column = self._column(f"{name}_column", places)
+        spread = self._made("Expand", f"{name}_places", column, self._whole("four", 1, 1, 4))
+        return self._made("GatherElements", name, boxes, spread, axis=1)
+
+    def _column(self, name: str, values: str) -> str:
+        return self._made("Unsqueeze", name, values, self._whole("last", 2))
+
+    def _top(self, name: str, values: str, count: int) -> tuple[str, str]:
+        """The largest of each row, and where they stand."""
+        place = f"{self._op.output}.{name}_place"
+        limit = self._whole(f"{name}_count", count)
+        largest = f"{self._op.output}.{name}"
+        return self._node("TopK", [values, limit], largest, more=[place], axis=1), place
+
+    def _made(self, kind: str, name: str, *inputs: str, **attributes: Any) -> str:
+        return self._node(kind, list(inputs), f"{self._op.output}.{name}", **attributes)
+
+    def _whole(self, name: str, *values: int) -> str:
+        return self._constant(f"{self._op.output}.{name}_number", np.array(values, np.int64))
+
+    def _number(self, name: str, value: float) -> str:
+        return self._constant(f"{self._op.output}.{name}_number", np.array([value], np.float32))

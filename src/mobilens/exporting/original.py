@@ -10,6 +10,7 @@ from mobilens.exporting.draft import require_colour
 from mobilens.exporting.targets import Target
 from mobilens.graph.finish import finish
 from mobilens.graph.ops import Graph
+from mobilens.graph.pooled import add_pooled
 from mobilens.graph.rewrite import simplify
 from mobilens.graph.trace import trace
 from mobilens.nn.checkpoint import Checkpoint
@@ -41,7 +42,7 @@ class Original:
     @cached_property
     def graph(self) -> Graph:
         """What it computes, in as few operators as there can be."""
-        return simplify(trace(self.checkpoint))
+        return self._rewritten()
 
     def finished(self, graph: Graph, kind: Target) -> Graph:
         """Put what is left to do behind a graph of this checkpoint, where a target can do it."""
@@ -51,7 +52,11 @@ class Original:
 
     @cached_property
     def _finished(self) -> Graph:
-        return simplify(trace(self.checkpoint, finished=True))
+        return self._rewritten(finished=True)
+
+    def _rewritten(self, *, finished: bool = False) -> Graph:
+        # Not in `simplify`: training with integers carries filters back, one for each of the net's.
+        return add_pooled(simplify(trace(self.checkpoint, finished=finished)))
 
     @cached_property
     def predictor(self) -> TorchPredictor:

@@ -129,6 +129,8 @@ def _numbers(tracer: Tracer, node: Node, weight: Any) -> ops.Floats:
     values, shape = tracer.array(weight), tracer.shape(node)
     if len(shape) == 2 and values.size > 1:
         return np.ascontiguousarray(np.broadcast_to(values, shape))
+    if len(shape) == 3 and values.size not in (1, shape[0]):
+        raise ExportError(f"{node.name} has {values.size} numbers for shape {shape}")
     return values.ravel()
 
 

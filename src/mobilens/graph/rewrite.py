@@ -27,7 +27,6 @@ from mobilens.graph.ops import (
     Reshape,
     Scale,
 )
-from mobilens.graph.pooled import add_pooled
 from mobilens.graph.replace import replaced, single
 
 CLAMPS: dict[str, Clamp] = {"relu": (0.0, None), "relu6": (0.0, 6.0)}
@@ -47,7 +46,6 @@ def simplify(graph: Graph) -> Graph:
         fold_scales,
         gate_by_relu6,
         merge_clamps,
-        add_pooled,
     ):
         graph = rewrite(graph)
     return graph

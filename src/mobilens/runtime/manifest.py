@@ -228,7 +228,7 @@ class GoldenSample:
 
     Attributes:
         image: The prepared pixels as PNG in base64.
-        outputs: Values of each output for this image, flattened in C order.
+        outputs: What the task remembers of the answer, each array flattened in C order.
         label: Index of the true class, where it is known.
     """
 
@@ -244,7 +244,7 @@ class GoldenSample:
 
         Args:
             pixels: (height, width, 3), RGB, uint8, as the net reads them.
-            outputs: Values of each output for this image alone, without the batch axis.
+            outputs: What the task remembers of the answer, as ``VisionTask.record`` gives it.
             label: Index of the true class.
         """
         file = io.BytesIO()

@@ -18,7 +18,7 @@ from mobilens.data.dataset import Dataset, DataSplits, SkippedFile, load_splits
 from mobilens.data.files import common_folder
 from mobilens.data.listing import some
 from mobilens.data.names import relative_name
-from mobilens.errors import DataError, UsageError, WeightsError
+from mobilens.errors import DataError, UnknownNameError, UsageError, WeightsError
 from mobilens.nn.checkpoint import Checkpoint
 from mobilens.nn.init import init_weights
 from mobilens.nn.weights import (
@@ -230,6 +230,8 @@ def _described(
     vision = task_vision(settings.task)
     model = start.model
     kind = settings.head or vision.HEADS[0]
+    if kind not in vision.HEADS:
+        raise UnknownNameError.among(f"head of {settings.task}", kind, vision.HEADS)
     if vision.OUTPUT_STRIDE is not None:
         model = model.with_output_stride(vision.OUTPUT_STRIDE)
     if model.head.kind != kind:

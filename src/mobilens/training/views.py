@@ -45,7 +45,7 @@ class Views:
         self._images, self._targets, self._task = images, targets, task
         self._size, self._how = size, how
         self._fill = torch.tensor(fill, dtype=torch.uint8).view(3, 1, 1)
-        self._merge = getattr(task, "merge", None)
+        self._merge = task.merge
         if how.mosaic and self._merge is None:
             raise SpecError(
                 f"mosaic is {how.mosaic}", expected="0: this task cannot put images together"

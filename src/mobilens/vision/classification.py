@@ -25,6 +25,7 @@ MAIN_SCORE, MAIN_TITLE = "top1", "top-1"
 RESIZE = "crop"
 RESOLUTION = None
 OUTPUT_STRIDE = None
+merge = None  # an image of several classes has none
 HEADS = ("classifier",)
 SHOW_OPTIONS = ("top",)
 MISTAKE_SIDE = None

@@ -14,7 +14,7 @@ from mobilens.errors import MobilensError
 from mobilens.spec.task import TaskSpec
 from mobilens.vision.drawing import PALETTE, caption
 from mobilens.vision.intervals import Estimate
-from mobilens.vision.masks import VOID, Mask, MaskArray, MaskTarget, move_mask, resized
+from mobilens.vision.masks import VOID, Mask, MaskArray, MaskTarget, move_mask, painted, resized
 from mobilens.vision.predictor import Pixels, RawOutputs
 from mobilens.vision.resize import Placement
 from mobilens.vision.segmentation_scores import (
@@ -185,6 +185,15 @@ def move(target: MaskTarget, view: View) -> MaskTarget:
     return MaskTarget(MaskArray(move_mask(target.mask(view.image_size), view)), target.classes)
 
 
+def merge(targets: Sequence[MaskTarget]) -> MaskTarget:
+    """Put the classes of several views of one image's size into that image."""
+    parts = [target.source for target in targets]
+    arrays = [part.values for part in parts if isinstance(part, MaskArray)]
+    assert len(arrays) == len(parts)  # as `move` gives them
+    classes = sorted({number for target in targets for number in target.classes})
+    return MaskTarget(MaskArray(painted(arrays)), tuple(classes))
+
+
 def record(prediction: SegmentationPrediction) -> dict[str, NDArray[np.float32]]:
     """Give the classes of some pixels, and how many pixels there are."""
     height, width = prediction.classes.shape
@@ -331,20 +340,3 @@ def colour_of(number: int) -> tuple[int, int, int]:
     stream = np.random.default_rng(number)
     red, green, blue = (int(part) for part in stream.integers(40, 216, 3))
     return red, green, blue
-
-
-def palette_png(prediction: SegmentationPrediction) -> Image.Image:
-    """The classes as a picture with a palette: values are classes, colours for people."""
-    picture = Image.fromarray(prediction.classes, "P")
-    colours = [part for one in range(len(prediction.class_names)) for part in colour_of(one)]
-    picture.putpalette(colours)
-    return picture
-
-
-def cutout(image: Pixels, prediction: SegmentationPrediction) -> Image.Image:
-    """The image with a transparent background: the first class is cut away."""
-    if prediction.foreground is not None:
-        alpha = (255 * prediction.foreground).round().clip(0, 255).astype(np.uint8)
-    else:
-        alpha = np.where(prediction.classes > 0, 255, 0).astype(np.uint8)
-    return Image.fromarray(np.dstack([image, resized(alpha, image.shape[:2])]), "RGBA")

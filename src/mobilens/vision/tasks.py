@@ -8,7 +8,7 @@ one line in ``TASKS``.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
@@ -177,6 +177,8 @@ class VisionTask(Protocol):
     RESIZE: Literal["crop", "squash", "letterbox"]  # how images come into the net
     RESOLUTION: int | None  # side of the net's input by default; None for the model's own
     OUTPUT_STRIDE: int | None  # of the backbone; None for its own, 32
+    # Puts the truths of several views into one image; None where that makes no sense.
+    merge: Callable[[Sequence[Any]], Any] | None
     HEADS: tuple[str, ...]  # kinds of heads that answer it, the default first
     WORDS: Words  # what people are told about it
     # Keyword arguments by which people choose how much of an answer they see: "top" how many

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mobilens.data.labels.rarest import by_rarest_class
 from mobilens.vision.boxes import BoxTarget
 
 LEAST_CLASSES = 1
-# From fewer images, one held out of each class would be far more than a fifth of all.
-LEAST_GROUP = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +61,5 @@ def text(target: BoxTarget, class_names: Sequence[str]) -> str:
 
 
 def strata(labels: Sequence[BoxLabel]) -> list[str]:
-    """Group by the class that the fewest images have; small groups are one."""
-    images = Counter(name for label in labels for name in set(label.names))
-    rarest = [min(label.names, key=lambda n: (images[n], n), default="") for label in labels]
-    sizes = Counter(rarest)
-    return [name if sizes[name] >= LEAST_GROUP else "" for name in rarest]
+    """Group by the class that the fewest images have."""
+    return by_rarest_class([label.names for label in labels])

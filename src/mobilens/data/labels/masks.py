@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mobilens.data.labels.rarest import by_rarest_class
 from mobilens.vision.masks import MaskSource, MaskTarget
 
 LEAST_CLASSES = 2
-# From fewer images, one held out of each class would be far more than a fifth of all.
-LEAST_GROUP = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +45,5 @@ def text(target: MaskTarget, class_names: Sequence[str]) -> str:  # noqa: ARG001
 
 
 def strata(labels: Sequence[MaskLabel]) -> list[str]:
-    """Group by the class that the fewest images have; small groups are one."""
-    images = Counter(name for label in labels for name in label.names)
-    rarest = [min(label.names, key=lambda n: (images[n], n), default="") for label in labels]
-    sizes = Counter(rarest)
-    return [name if sizes[name] >= LEAST_GROUP else "" for name in rarest]
+    """Group by the class that the fewest images have."""
+    return by_rarest_class([label.names for label in labels])
