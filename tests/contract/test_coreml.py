@@ -69,6 +69,8 @@ def checkpoint_of(name, **options):
             module.momentum = None  # the statistics of what it sees
         if isinstance(module, LayerScale):
             nn.init.uniform_(module.scale, 0.2, 0.5)
+        if isinstance(module, nn.PReLU):
+            nn.init.uniform_(module.weight, -0.2, 0.6)
     with torch.no_grad():
         images = Normalise(prepared)(torch.from_numpy(photos(16, model.resolution)))
         net.train()(images)
@@ -162,6 +164,9 @@ class Interpreter:
 
     def _relu6(self, x):
         return x.clamp(0, 6)
+
+    def _prelu(self, x, alpha):
+        return F.prelu(x, alpha)
 
     def _clip(self, x, alpha, beta):
         return x.clamp(alpha.item(), beta.item())

@@ -46,6 +46,7 @@ FAMILIES = [
     "mobilenet_v3_large",
     "mobilenet_v4_conv_small",
     "mobilenet_v4_hybrid_medium",
+    "mobilefacenet",
 ]
 
 
@@ -72,6 +73,8 @@ def checkpoint_of(name, **options):
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # the statistics of what it sees
+        if isinstance(module, nn.PReLU):
+            nn.init.uniform_(module.weight, -0.2, 0.6)
     with torch.no_grad():
         images = Normalise(prepared)(torch.from_numpy(photos(16, model.resolution)))
         net.train()(images)

@@ -75,6 +75,8 @@ def conditioned(name):
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None
+        if isinstance(module, nn.PReLU):
+            nn.init.uniform_(module.weight, -0.2, 0.6)
     prepared = Preprocessing(size=model.resolution)
     with torch.no_grad():
         net.train()(Normalise(prepared)(torch.from_numpy(scenes(32, 64))))

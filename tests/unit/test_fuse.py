@@ -15,6 +15,7 @@ MODELS = [
     "mobilenet_v3_small",
     "mobilenet_v4_conv_small",
     "mobilenet_v4_hybrid_medium",
+    "mobilefacenet",
 ]
 
 
@@ -28,6 +29,8 @@ def trained(name):
             nn.init.normal_(module.bias, std=0.2)
             nn.init.normal_(module.running_mean, std=0.2)
             nn.init.uniform_(module.running_var, 0.5, 1.5)
+        if isinstance(module, nn.PReLU):
+            nn.init.uniform_(module.weight, -0.2, 0.6)
     return net.eval()
 
 

@@ -47,6 +47,8 @@ def checkpoint_of(name, preprocessing=None, **options):
             module.momentum = None  # the statistics of what it sees
         if isinstance(module, LayerScale):
             nn.init.uniform_(module.scale, 0.2, 0.5)
+        if isinstance(module, nn.PReLU):
+            nn.init.uniform_(module.weight, -0.2, 0.6)
     prepared = Preprocessing(size=model.resolution, **(preprocessing or IMAGENET))
     with torch.inference_mode():  # answers that differ, and are not sure
         images = Normalise(prepared)(torch.from_numpy(photos(8, model.resolution)))

@@ -63,8 +63,15 @@ def test_only_v3_has_a_reduced_tail():
         build_spec("mobilenet_v2", reduced_tail=True)
 
 
-@pytest.mark.parametrize("kind", ["anchor_free", "ssdlite"])
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        (name, kind)
+        for name in list_models()
+        for kind in ("anchor_free", "ssdlite")
+        if (name, kind) != ("mobilefacenet", "ssdlite")  # refused: see the last test
+    ],
+)
 def test_a_detector_costs_what_its_spec_says(name, kind):
     model = detector(name, kind, width_mult=0.35)
     net = torch_task("detect").build_net(model)
@@ -116,6 +123,9 @@ def test_heads_that_cannot_be_built_are_refused():
     }.items():
         with pytest.raises(SpecError, match=words):
             replace(model, head=head)
+    for shallow in (build_spec("mobilefacenet"), build_spec("mobilenet_v2", output_stride=16)):
+        with pytest.raises(SpecError, match=r"\(ssdlite\): the model has no feature of stride 32"):
+            shallow.with_head("ssdlite", 3)
     with pytest.raises(
         SpecError, match=r"resolution is \(72, 64\).*multiples of 32.*\(64, 64\)|64"
     ):

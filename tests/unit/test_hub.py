@@ -319,6 +319,16 @@ def test_auto_offline_says_what_to_fetch(server, watcher):
     ]
 
 
+def test_auto_says_what_is_not_published(watcher):
+    for model in (build_spec("mobilenet_v2", width_mult=0.6), build_spec("mobilefacenet")):
+        assert auto_weights(model, observer=watcher) is None
+    assert watcher.said == [
+        "weights: none are published for mobilenet_v2 at width 0.6 (paper rule), "
+        "only for 0.5, 1, 1.4",
+        "weights: none are published for mobilefacenet",
+    ]
+
+
 def test_auto_passes_over_files_of_other_models(tmp_path, monkeypatch, watcher):
     folder = tmp_path / "mine"
     folder.mkdir()

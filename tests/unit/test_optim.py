@@ -27,7 +27,9 @@ def decay_by_name(net, recipe):
     return {name: decay[id(p)] for name, p in net.named_parameters()}
 
 
-@pytest.mark.parametrize("model", ["mobilenet_v3_small", "mobilenet_v4_hybrid_medium"])
+@pytest.mark.parametrize(
+    "model", ["mobilenet_v3_small", "mobilenet_v4_hybrid_medium", "mobilefacenet"]
+)
 def test_dense_weights_alone_decay(model):
     net = build(build_spec(model, width_mult=0.1, num_classes=3))
     modules = dict(net.named_modules())

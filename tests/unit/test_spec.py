@@ -298,6 +298,17 @@ def test_output_strides(stride):
     assert error.value.expected == "8, 16 or 32"
 
 
+def test_mobilefacenet_goes_no_further_than_sixteen():
+    spec = build_spec("mobilefacenet")
+    assert spec.output_stride == 16
+    assert build_spec("mobilefacenet", output_stride=32) == spec
+    with pytest.raises(SpecError, match="output_stride 32 from a model of 16"):
+        spec.with_output_stride(32)
+    # The last of its two larger steps keeps the rate so far; behind it, it is doubled.
+    dilated = build_spec("mobilefacenet", output_stride=8)
+    assert [row.dilation for row in dilated.rows] == [1] * 14 + [2] * 2
+
+
 def test_dilation_follows_deeplabs_rule():
     spec = build_spec("mobilenet_v2", output_stride=16)
     # The row whose stride went (13) keeps the rate so far, later ones double it.

@@ -24,7 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--classes", type=int, default=1000, metavar="N", help="number of classes")
     parser.add_argument(
-        "--output-stride", type=int, default=32, choices=(32, 16, 8), help="below 32: dilation"
+        "--output-stride",
+        type=int,
+        default=32,
+        choices=(32, 16, 8),
+        help="below the model's own: dilation",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 

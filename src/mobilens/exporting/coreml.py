@@ -128,6 +128,8 @@ def _write(op: ops.Op, inputs: list[Any], graph: ops.Graph) -> Any:
             return _clamped(op, made, op.clamp)
         case ops.Activation():
             return _activation(op, x)
+        case ops.Prelu():
+            return Builder.prelu(x=x, alpha=op.slope, name=op.output)
         case ops.Add():
             other = np.float32(op.constant) if op.constant is not None else inputs[1]
             return _clamped(op, Builder.add(x=x, y=other, name=op.output), op.clamp)

@@ -162,6 +162,9 @@ class _Writer:
                 self._slice(op)
             case ops.Concat():
                 self._concat(op)
+            case ops.Prelu():
+                source, own = self._as_float(op.inputs[0]), self._own(op, False)
+                self._node(xnn.XNNPReLU(source, self._operand(op.slope), own, 0))
             case ops.Scale():
                 self._scale(op)
             case ops.Permute():

@@ -151,6 +151,9 @@ class _Writer:
                 self._elementwise(op, B.MUL, schema.MulOptionsT(), None)
             case ops.Activation() if op.kind in ACTIVATIONS:
                 self._activation(op)
+            case ops.Prelu():
+                slope = self._constant(f"{op.output}.slope", op.slope.reshape(1, 1, -1))
+                self._emit(op, B.PRELU, None, slope)
             case ops.Scale():
                 self._scale(op)
             case ops.Mean():

@@ -119,6 +119,9 @@ class _Writer:
                 self._connected(op, op.weight)
             case ops.Activation():
                 self._elementwise(op, *ACTIVATIONS[op.kind])
+            case ops.Prelu():
+                self._elementwise(op, "PReLU", {0: len(op.slope)})
+                self._number(op.slope)
             case ops.Add():
                 scalar: Params = {} if op.constant is None else {1: 1, 2: op.constant}
                 self._binary(op, {0: ADD} | scalar, op.clamp)

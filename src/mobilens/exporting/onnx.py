@@ -20,6 +20,7 @@ from mobilens.exporting.float16 import float16
 from mobilens.exporting.onnx_selection import write_selection
 from mobilens.graph import ops
 from mobilens.graph.quantised import Grid, Quantisation
+from mobilens.graph.slopes import prelu_by_sums
 from mobilens.graph.widen import widened
 from mobilens.runtime.manifest import Manifest
 
@@ -69,6 +70,8 @@ def build(
     quantisation: Quantisation | None = None,
 ) -> None:
     """Write a graph as one file."""
+    # ONNX Runtime's PRelu goes one number at a time: MobileFaceNet takes three times as long by it.
+    graph = prelu_by_sums(graph)
     if quantisation:
         graph, quantisation = widened(graph, quantisation, CHANNELS_AT_ONCE)
     path.write_bytes(build_onnx(graph, quantisation, half=manifest.precision == "float16"))
@@ -145,6 +148,9 @@ class _Writer:
                     {"alpha": 1 / 6, "beta": 0.5} if op.kind == "hard_sigmoid" else {}
                 )
                 return self._node(ACTIVATIONS[op.kind], inputs, op.output, **extra)
+            case ops.Prelu():
+                slope = self._constant(f"{op.output}.slope", op.slope.reshape(-1, 1, 1))
+                return self._node("PRelu", [*inputs, slope], op.output)
             case ops.Add():
                 if op.constant is not None:
                     inputs = [*inputs, self._number(op)]

@@ -95,6 +95,14 @@ def _hardtanh(tracer: Tracer, node: Node) -> str:
     return tracer.append(ops.Activation, node, _read(node), kind="relu6")
 
 
+def _prelu(tracer: Tracer, node: Node) -> str:
+    shape = tracer.shape(node)
+    if len(shape) != 3:
+        raise ExportError(f"PReLU reads a value of shape {shape}", expected="an image")
+    slope = np.full(shape[:1], tracer.array(node.args[1]))  # one may be for all channels
+    return tracer.append(ops.Prelu, node, _read(node), slope=slope)
+
+
 def _add(tracer: Tracer, node: Node) -> str:
     first, second = _read(node), node.args[1]
     if node.kwargs.get("alpha", 1) != 1:
@@ -279,6 +287,7 @@ HANDLERS: dict[Any, Handler] = {
     aten.hardsigmoid_.default: _activation("hard_sigmoid"),
     aten.sigmoid.default: _activation("sigmoid"),
     aten.gelu.default: _activation("gelu"),
+    aten.prelu.default: _prelu,
     aten.add.Tensor: _add,
     aten.add_.Tensor: _add,
     aten.mul.Tensor: _mul,

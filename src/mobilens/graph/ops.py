@@ -123,6 +123,17 @@ class Activation(Op):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Prelu(Op):
+    """An image where it is above 0, and its product with a slope a channel where it is below.
+
+    Attributes:
+        slope: (C,).
+    """
+
+    slope: Floats
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Add(Op):
     """Sum of two values, or of a value and a number.
 

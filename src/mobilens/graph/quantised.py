@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilens.graph.ops import Conv, Floats, Graph, Linear, Op
+from mobilens.graph.ops import Conv, Floats, Graph, Linear, Op, Prelu
 
 LOWEST, HIGHEST = -128, 127
 WEIGHT_LIMIT = 127  # symmetric: -128 is left out, as every runtime asks
@@ -75,7 +75,8 @@ class Quantisation:
 
     def is_integer(self, op: Op) -> bool:
         """Whether an operator computes in integers."""
-        if not all(name in self.grids for name in (*op.inputs, op.output)):
+        # Not every runtime has PReLU of integers, so it is computed in floats in all of them.
+        if isinstance(op, Prelu) or not all(name in self.grids for name in (*op.inputs, op.output)):
             return False
         return not isinstance(op, (Conv, Linear)) or op.output in self.scales
 

@@ -46,6 +46,8 @@ def run_op(op: ops.Op, *inputs: Tensor) -> Tensor:
             return clamp(F.linear(x, weight, bias), op.clamp)
         case ops.Activation():
             return ACTIVATIONS[op.kind](x)
+        case ops.Prelu():
+            return F.prelu(x, torch.from_numpy(op.slope))
         case ops.Add():
             return clamp(x + (inputs[1] if op.constant is None else op.constant), op.clamp)
         case ops.Mul():

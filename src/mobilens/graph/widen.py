@@ -20,6 +20,7 @@ from mobilens.graph.ops import (
     Mul,
     Op,
     Pad,
+    Prelu,
     Reshape,
     Scale,
 )
@@ -78,7 +79,7 @@ def _keeps_channels(op: Op, graph: Graph) -> bool:
             return op.depthwise and len(op.weight) == op.groups
         case Reshape():
             return len(shapes[0]) == 3 and shapes[1] == shapes[0][:1]
-        case Activation() | Add() | Mul() | Mean() | Pad() | Scale():
+        case Activation() | Prelu() | Add() | Mul() | Mean() | Pad() | Scale():
             return all(len(shape) == 3 for shape in shapes) or all(
                 len(shape) == 1 for shape in shapes
             )
@@ -110,6 +111,8 @@ def _wider(op: Op, read: int, made: int) -> Op:
         case Scale() if len(op.scale) > 1:
             scale, shift = (np.pad(values, (0, made)) for values in (op.scale, op.shift))
             return replace(op, scale=scale, shift=shift)
+        case Prelu():
+            return replace(op, slope=np.pad(op.slope, (0, made)))
         case Reshape() if made:
             return replace(op, shape=(op.shape[0] + made,))
     return op

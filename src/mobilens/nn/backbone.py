@@ -91,7 +91,8 @@ class ClassifierHead(nn.Module):
             channels = row.hidden_channels
         elif row.hidden_channels:
             self.hidden = nn.Sequential(
-                nn.Conv2d(channels, row.hidden_channels, 1), build_activation(row.act)
+                nn.Conv2d(channels, row.hidden_channels, 1),
+                build_activation(row.act, row.hidden_channels),
             )
             channels = row.hidden_channels
         self.dropout = nn.Dropout(row.dropout)

@@ -213,6 +213,18 @@ def build_block(row: spec.Block, in_channels: int, padding: Padding, bn_eps: flo
                 bn_eps=bn_eps,
                 dilation=row.dilation,
             )
+        case spec.Depthwise():
+            return ConvNormAct(
+                in_channels,
+                in_channels,
+                row.kernel_size,
+                row.stride,
+                act=row.act,
+                padding=padding,
+                bn_eps=bn_eps,
+                dilation=row.dilation,
+                groups=in_channels,
+            )
         case spec.DepthwiseSeparable():
             return DepthwiseSeparable(row, in_channels, padding, bn_eps)
         case spec.InvertedResidual():

@@ -10,6 +10,7 @@ from torch.func import functional_call
 from mobilens.spec.blocks import Activation
 from mobilens.spec.model import Padding
 
+# Those without numbers of their own.
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "none": nn.Identity,
     "relu": nn.ReLU,
@@ -19,10 +20,19 @@ ACTIVATIONS: dict[Activation, type[nn.Module]] = {
 }
 
 LAYER_SCALE_INIT = 1e-5
+# Below 0. Source: He et al., "Delving Deep into Rectifiers" (arXiv 1502.01852), section 2.1.
+PRELU_INIT = 0.25
 
 
-def build_activation(act: Activation) -> nn.Module:
-    """Build an activation by name; it may overwrite its input where torch allows."""
+def build_activation(act: Activation, channels: int) -> nn.Module:
+    """Build an activation by name; it may overwrite its input where torch allows.
+
+    Args:
+        act: Its name.
+        channels: Of what it reads: PReLU learns a slope for each.
+    """
+    if act == "prelu":
+        return nn.PReLU(channels, PRELU_INIT)
     if act in ("none", "gelu"):
         return ACTIVATIONS[act]()
     return ACTIVATIONS[act](inplace=True)
@@ -112,7 +122,7 @@ class ConvNormAct(nn.Module):
             groups=groups,
         )
         self.norm: nn.Module = nn.BatchNorm2d(out_channels, eps=bn_eps)
-        self.act = build_activation(act)
+        self.act = build_activation(act, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) to (N, out, H/stride, W/stride)."""

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 from mobilens.errors import SpecError
 from mobilens.spec.cost import Shape, Walk
 
-Activation = Literal["none", "relu", "relu6", "hard_swish", "gelu"]
+Activation = Literal["none", "relu", "relu6", "hard_swish", "gelu", "prelu"]
 
 # What the 32-bit sizes of phone runtimes hold.
 MAX_SIZE = 2**31 - 1
@@ -39,7 +39,28 @@ class ConvNormAct:
 
     def walk(self, w: Walk) -> None:
         """Pass one image through."""
-        w.conv("conv", self.out_channels, self.kernel_size, self.stride)
+        w.conv("conv", self.out_channels, self.kernel_size, self.stride, act=self.act)
+
+
+@dataclass(frozen=True, slots=True)
+class Depthwise:
+    """MobileFaceNet's second layer: a depthwise convolution alone, BatchNorm, activation."""
+
+    kind: ClassVar[str] = "depthwise"
+    kernel_size: int
+    stride: int = 1
+    act: Activation = "prelu"
+    dilation: int = 1
+
+    def check(self, in_channels: int) -> None:
+        """Raise SpecError if the row cannot be built on this many input channels."""
+        positive(self, "kernel_size", "stride", "dilation")
+        positive_value("in_channels", in_channels)
+        odd_kernel("kernel_size", self.kernel_size)
+
+    def walk(self, w: Walk) -> None:
+        """Pass one image through."""
+        _depthwise(w, "depthwise", self.kernel_size, self.stride, self.act)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +82,8 @@ class DepthwiseSeparable:
 
     def walk(self, w: Walk) -> None:
         """Pass one image through."""
-        w.conv("depthwise", w.shape.channels, self.kernel_size, self.stride, depthwise=True)
-        w.conv("pointwise", self.out_channels)
+        _depthwise(w, "depthwise", self.kernel_size, self.stride, self.act)
+        w.conv("pointwise", self.out_channels, act=self.act)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +130,9 @@ class InvertedResidual:
         skip = w.shape.elements if self.residual else 0
         if self.expand:
             # The block's input is already counted as the input of its first operator.
-            w.conv("expand", self.expanded_channels)
+            w.conv("expand", self.expanded_channels, act=self.act)
         with w.keeping(skip if self.expand else 0):
-            w.conv("depthwise", w.shape.channels, self.kernel_size, self.stride, depthwise=True)
+            _depthwise(w, "depthwise", self.kernel_size, self.stride, self.act)
         with w.keeping(skip):
             if self.squeeze_channels:
                 _squeeze_excite(w, self.squeeze_channels)
@@ -140,7 +161,7 @@ class FusedInvertedResidual:
     def walk(self, w: Walk) -> None:
         """Pass one image through."""
         skip = w.shape.elements if self.residual else 0
-        w.conv("expand", self.expanded_channels, self.kernel_size, self.stride)
+        w.conv("expand", self.expanded_channels, self.kernel_size, self.stride, act=self.act)
         with w.keeping(skip):
             w.conv("project", self.out_channels)
 
@@ -194,21 +215,14 @@ class UniversalInvertedBottleneck:
         kept = 0
         if self.start_kernel_size:
             stride = 1 if self.middle_kernel_size else self.stride
-            w.conv(
-                "start_depthwise", w.shape.channels, self.start_kernel_size, stride, depthwise=True
-            )
+            _depthwise(w, "start_depthwise", self.start_kernel_size, stride)
             kept = skip
         with w.keeping(kept):
-            w.conv("expand", self.expanded_channels)
+            w.conv("expand", self.expanded_channels, act=self.act)
         with w.keeping(skip):
             if self.middle_kernel_size:
-                w.conv(
-                    "middle_depthwise",
-                    w.shape.channels,
-                    self.middle_kernel_size,
-                    self.stride,
-                    depthwise=True,
-                )
+                kernel_size = self.middle_kernel_size
+                _depthwise(w, "middle_depthwise", kernel_size, self.stride, self.act)
             w.conv("project", self.out_channels)
             if self.layer_scale:
                 w.scale("layer_scale")
@@ -279,13 +293,7 @@ class MobileAttention:
         still_read = 0
         if self.kv_stride > 1:
             still_read = normed.elements if keeps_input else 0
-            w.conv(
-                f"{name}_down",
-                normed.channels,
-                self.kv_kernel_size,
-                self.kv_stride,
-                depthwise=True,
-            )
+            _depthwise(w, f"{name}_down", self.kv_kernel_size, self.kv_stride)
         with w.keeping(still_read):
             w.conv(name, self.key_channels, norm=False)
         return w.shape
@@ -293,6 +301,7 @@ class MobileAttention:
 
 Block = (
     ConvNormAct
+    | Depthwise
     | DepthwiseSeparable
     | InvertedResidual
     | FusedInvertedResidual
@@ -303,7 +312,11 @@ Block = (
 
 def out_channels(block: Block, in_channels: int) -> int:
     """Channels that a block gives when it is given this many."""
-    return in_channels if isinstance(block, MobileAttention) else block.out_channels
+    return in_channels if isinstance(block, (Depthwise, MobileAttention)) else block.out_channels
+
+
+def _depthwise(w: Walk, name: str, kernel_size: int, stride: int, act: Activation = "none") -> None:
+    w.conv(name, w.shape.channels, kernel_size, stride, depthwise=True, act=act)
 
 
 def _squeeze_excite(w: Walk, squeeze_channels: int) -> None:

@@ -2,7 +2,8 @@
 
 One MAC is one multiply-add of a convolution, a fully connected layer or one of attention's two
 products. Bias, normalisation, activation, pooling and elementwise operators count none. Params are
-the trainable ones: a normalisation has two a channel, its running statistics are not counted.
+the trainable ones: a normalisation has two a channel, its running statistics are not counted, and
+PReLU has one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mobilens.spec.blocks import Activation
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ class Walk:
         depthwise: bool = False,
         norm: bool = True,
         bias: bool = False,
+        act: Activation = "none",
     ) -> None:
         """Pass through a padded convolution, with a normalisation or a bias behind it.
 
@@ -95,6 +101,7 @@ class Walk:
             depthwise: One filter a channel.
             norm: Followed by a normalisation with scale and shift.
             bias: Has a bias of its own.
+            act: Activation behind all that.
         """
         source, target = self.shape, replace(self.shape.strided(stride), channels=channels)
         groups = source.channels if depthwise else 1
@@ -104,7 +111,7 @@ class Walk:
                 name,
                 source,
                 target,
-                params=weights + channels * (2 * norm + bias),
+                params=weights + channels * (2 * norm + bias + (act == "prelu")),
                 macs=weights * target.pixels,
                 live=source.elements + target.elements + self._kept,
                 kernel_size=kernel_size,

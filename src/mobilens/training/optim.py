@@ -17,7 +17,8 @@ def parameter_groups(net: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
     """Split the parameters that learn by whether they decay.
 
     Depthwise filters have few weights and no redundancy: decaying them costs accuracy
-    (MobileNetV1, section 3.2), so by default they do not decay. Norms and biases never do.
+    (MobileNetV1, section 3.2), so by default they do not decay. Norms, biases and slopes of PReLU
+    never do.
 
     Args:
         net: The whole net.

@@ -44,11 +44,9 @@ def auto_weights(
     entries = [entry for entry in published if entry.fits(model)]
     if not entries:
         widths = sorted({entry.width_mult for entry in published})
-        shown = f"only for {', '.join(f'{width:g}' for width in widths)}" if widths else "for none"
-        observer.say(
-            f"weights: none are published for {model.name} at width {model.width_mult:g} "
-            f"({model.width_rule} rule), {shown}"
-        )
+        others = ", ".join(f"{width:g}" for width in widths)
+        asked = f" at width {model.width_mult:g} ({model.width_rule} rule), only for {others}"
+        observer.say(f"weights: none are published for {model.name}{asked if widths else ''}")
     dead: set[str] = set()
     for entry in entries:
         if (is_offline(offline) or entry.host in dead) and find_local(entry) is None:

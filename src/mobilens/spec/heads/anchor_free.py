@@ -77,7 +77,7 @@ class AnchorFreeHead:
         levels = []
         for index, feature in enumerate(features):
             w.shape = feature
-            w.conv(f"lateral {index}", self.channels)
+            w.conv(f"lateral {index}", self.channels, act=self.act)
             levels.append(w.shape)
         for index in range(len(features), len(self.strides)):
             w.shape = levels[-1]
@@ -97,5 +97,12 @@ class AnchorFreeHead:
             w.conv(f"predict {index}", self.outputs, norm=False, bias=True)
 
     def _separable(self, w: Walk, name: str, stride: int = 1) -> None:
-        w.conv(f"{name} depthwise", self.channels, self.kernel_size, stride, depthwise=True)
-        w.conv(f"{name} pointwise", self.channels)
+        w.conv(
+            f"{name} depthwise",
+            self.channels,
+            self.kernel_size,
+            stride,
+            depthwise=True,
+            act=self.act,
+        )
+        w.conv(f"{name} pointwise", self.channels, act=self.act)

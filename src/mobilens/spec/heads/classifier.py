@@ -57,8 +57,14 @@ class ClassifierHead:
         """Pass the features of one image through."""
         (w.shape,) = features
         if self.conv_channels:
-            w.conv("conv", self.conv_channels)
+            w.conv("conv", self.conv_channels, act=self.act)
         w.pool("pool")
         if self.hidden_channels:
-            w.conv("hidden", self.hidden_channels, norm=self.hidden_norm, bias=not self.hidden_norm)
+            w.conv(
+                "hidden",
+                self.hidden_channels,
+                norm=self.hidden_norm,
+                bias=not self.hidden_norm,
+                act=self.act,
+            )
         w.conv("classifier", self.num_classes, norm=False, bias=True)

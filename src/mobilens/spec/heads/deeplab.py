@@ -65,20 +65,20 @@ class DeepLabHead:
         """Pass the features of one image through."""
         last = features[-1]
         w.shape = last
-        w.conv("plain", self.channels)
+        w.conv("plain", self.channels, act=self.act)
         for rate in self.rates:
             w.shape = last
             self._spread(w, f"rate {rate}")
         w.shape = last
         w.pool("pool")
-        w.conv("pooled", self.channels)
+        w.conv("pooled", self.channels, act=self.act)
         branches = self.channels * (2 + len(self.rates))
         w.shape = Shape(branches, last.height, last.width)
-        w.conv("project", self.channels)
+        w.conv("project", self.channels, act=self.act)
         if self.low_channels:
             low = features[0]
             w.shape = low
-            w.conv("low", self.low_channels)
+            w.conv("low", self.low_channels, act=self.act)
             w.shape = Shape(self.channels + self.low_channels, low.height, low.width)
             self._spread(w, "decode 0")
         self._spread(w, "decode 1")
@@ -87,7 +87,7 @@ class DeepLabHead:
     def _spread(self, w: Walk, name: str) -> None:
         """A 3x3 convolution, separable or not."""
         if self.separable:
-            w.conv(f"{name} depthwise", w.shape.channels, 3, depthwise=True)
-            w.conv(f"{name} pointwise", self.channels)
+            w.conv(f"{name} depthwise", w.shape.channels, 3, depthwise=True, act=self.act)
+            w.conv(f"{name} pointwise", self.channels, act=self.act)
         else:
-            w.conv(name, self.channels, 3)
+            w.conv(name, self.channels, 3, act=self.act)

@@ -54,7 +54,7 @@ class LrAsppHead:
         """Pass the features of one image through."""
         low, last = features
         w.shape = last
-        w.conv("conv", self.channels)
+        w.conv("conv", self.channels, act=self.act)
         w.shape = last
         with w.keeping(self.channels * last.pixels):
             w.pool("pool")

@@ -28,8 +28,8 @@ class SsdLiteHead:
     """Detection by boxes of fixed sizes, which are chosen and moved.
 
     It reads what the expansion of the first row at stride 32 makes (where a row has none, the last
-    feature of stride 16) and the last feature; four smaller levels are made from that. Each level
-    tells classes and offsets by separable convolutions.
+    feature of stride 16) and the last feature of stride 32; four smaller levels are made from that.
+    Each level tells classes and offsets by separable convolutions.
 
     Attributes:
         num_classes: Classes told apart, without the background, which is one more.
@@ -59,11 +59,12 @@ class SsdLiteHead:
         )
 
     def taps(self, body: Body) -> tuple[Tap, ...]:
-        """An inner value of stride 16 and the last feature."""
+        """An inner value of stride 16 and the last one of stride 32."""
         entry = body.at(16).row + 1
         row = body.rows[entry] if entry < len(body.rows) else None
         inner = isinstance(row, InvertedResidual) and row.expand
-        return (Tap(entry, expanded=True) if inner else body.at(16), body.last)
+        # The default boxes of its levels are those of these strides.
+        return (Tap(entry, expanded=True) if inner else body.at(16), body.at(32))
 
     def check(self, channels: tuple[int, ...]) -> None:  # noqa: ARG002 (any will do)
         """Raise SpecError if the head cannot be built on features of these channels."""
@@ -83,15 +84,15 @@ class SsdLiteHead:
         """Pass the features of one image through."""
         first, w.shape = features
         if self.conv_channels:
-            w.conv("conv", self.conv_channels)
+            w.conv("conv", self.conv_channels, act=self.conv_act)
         levels = [first, w.shape]
         for index, width in enumerate(self.extras):
-            w.conv(f"extra {index} squeeze", width // 2)
-            w.conv(f"extra {index} depthwise", width // 2, 3, 2, depthwise=True)
-            w.conv(f"extra {index} pointwise", width)
+            w.conv(f"extra {index} squeeze", width // 2, act=self.act)
+            w.conv(f"extra {index} depthwise", width // 2, 3, 2, depthwise=True, act=self.act)
+            w.conv(f"extra {index} pointwise", width, act=self.act)
             levels.append(w.shape)
         for index, (level, boxes) in enumerate(zip(levels, self.boxes, strict=True)):
             for name, outputs in (("classes", self.num_classes + 1), ("offsets", 4)):
                 w.shape = level
-                w.conv(f"{name} {index} depthwise", level.channels, 3, depthwise=True)
+                w.conv(f"{name} {index} depthwise", level.channels, 3, depthwise=True, act=self.act)
                 w.conv(f"{name} {index} pointwise", boxes * outputs, norm=False, bias=True)

@@ -9,6 +9,7 @@ from mobilens.errors import SpecError, UnknownNameError
 from mobilens.spec import codec
 from mobilens.spec.heads import ClassifierHead
 from mobilens.spec.model import MAX_WIDTH_MULT, WIDTH_RULES, ModelSpec, Padding, WidthRule
+from mobilens.spec.zoo.mobilefacenet import mobilefacenet
 from mobilens.spec.zoo.mobilenet_v1 import mobilenet_v1
 from mobilens.spec.zoo.mobilenet_v2 import mobilenet_v2
 from mobilens.spec.zoo.mobilenet_v3 import (
@@ -37,6 +38,7 @@ ZOO: dict[str, Callable[..., ModelSpec]] = {
     "mobilenet_v4_conv_large": mobilenet_v4_conv_large,
     "mobilenet_v4_hybrid_medium": mobilenet_v4_hybrid_medium,
     "mobilenet_v4_hybrid_large": mobilenet_v4_hybrid_large,
+    "mobilefacenet": mobilefacenet,
 }
 
 
@@ -71,7 +73,7 @@ def build_spec(
         num_classes: Scores given.
         in_channels: Channels of the input image.
         dropout: Before the classifier, 0 to below 1; the paper's by default.
-        output_stride: 32, 16 or 8; strides beyond it become dilation.
+        output_stride: 32, 16 or 8; strides beyond it become dilation. MobileFaceNet has 16 itself.
         padding: ``"symmetric"``, or ``"same"`` as TensorFlow pads.
         bn_eps: Epsilon of every BatchNorm.
         reduced_tail: For V3: half as many channels after the last stride, as the paper has it for
@@ -114,4 +116,5 @@ def build_spec(
         padding=padding,
         bn_eps=bn_eps,
     )
-    return spec.with_output_stride(output_stride)
+    # No architecture goes beyond 32, and MobileFaceNet not so far.
+    return spec if output_stride == 32 else spec.with_output_stride(output_stride)
