@@ -94,16 +94,16 @@ def write_scenes() -> Callable[..., Path]:
 
 
 def _write_scenes(root: Path, task: str, *, count: int = 12, side: int = 72) -> Path:
-    """Bright and reddish rectangles: as YOLO's boxes, or as masks with a background."""
+    """Bright and reddish rectangles: as YOLO's boxes, as masks with a background, or as corners."""
     import numpy as np
     from PIL import Image
 
     stream = np.random.default_rng(0)
     (root / "images").mkdir(parents=True)
-    labels = root / {"detect": "labels", "segment": "masks"}[task]
+    labels = root / {"segment": "masks"}.get(task, "labels")
     labels.mkdir()
     names = ["bright", "red"] if task == "detect" else ["background", "bright", "red"]
-    (root / "classes.txt").write_text("".join(f"{name}\n" for name in names))
+    corners = ["image,left_top_x,left_top_y,right_bottom_x,right_bottom_y"]
     for number in range(count):
         pixels, mask = stream.normal(70, 20, (side, side, 3)), np.zeros((side, side), np.uint8)
         rows = []
@@ -114,12 +114,17 @@ def _write_scenes(root: Path, task: str, *, count: int = 12, side: int = 72) -> 
             mask[y : y + height, x : x + width] = kind + 1
             middle = np.array([x + width / 2, y + height / 2, width, height]) / side
             rows.append(f"{kind} " + " ".join(f"{value:.5f}" for value in middle))
+        corners.append(f"{number:02}.png,{x},{y},{x + width},{y + height}")
         photo = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
         photo.save(root / "images" / f"{number:02}.png")
         if task == "segment":
             Image.fromarray(mask).save(labels / f"{number:02}.png")
         else:
             (labels / f"{number:02}.txt").write_text("\n".join(rows) + "\n")
+    if task == "keypoints":
+        (root / "points.csv").write_text("\n".join(corners) + "\n")
+    else:
+        (root / "classes.txt").write_text("".join(f"{name}\n" for name in names))
     return root
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mobilens.data.dataset import Dataset, Sample, SkippedFile
+from mobilens.data.labels import label_kind
 from mobilens.data.lint import Finding, find_mislabelled
 from mobilens.data.listing import split_named
 from mobilens.data.names import clean_name, relative_name
@@ -119,14 +120,15 @@ def evaluate(
         DataError: The classes are not the model's, or no file could be read.
     """
     task = predictor.task
-    _check_classes(dataset, task.class_names)
+    if not label_kind(dataset.labels).OPEN:
+        _check_classes(dataset, task.class_names)
     vision = task_vision(task.kind)
     metric = vision.new_metric(task)
-    samples, predictions, wrong, skipped = [], [], [], []
+    samples, predictions, skipped = [], [], []
     started = time.perf_counter()
     results = predict_files(
         predictor,
-        (sample.path for sample in dataset.samples),
+        (sample.source for sample in dataset.samples),
         batch_size=batch_size,
         threads=threads,
     )
@@ -138,12 +140,15 @@ def evaluate(
         metric.update([result.prediction], [sample.target])
         samples.append(sample)
         predictions.append(result.prediction)
-        if mistake := vision.mistake(result.prediction, sample.target):
-            name = dataset.name_of(sample)
-            wrong.append(WrongAnswer(name, sample, mistake, result.prediction))
     seconds = time.perf_counter() - started
     if not samples:
         raise _nothing_read(dataset, skipped)
+    found = vision.mistakes(predictions, [sample.target for sample in samples])
+    wrong = [
+        WrongAnswer(dataset.name_of(sample), sample, mistake, prediction)
+        for sample, mistake, prediction in zip(samples, found, predictions, strict=True)
+        if mistake
+    ]
     return Evaluation(
         scores=metric.result(),
         dataset=dataset,

@@ -13,7 +13,8 @@ from mobilens.data.listing import Source
 from mobilens.errors import DataError, SpecError, UsageError
 from mobilens.observer import Observer
 from mobilens.spec.task import TaskSpec
-from mobilens.vision.predictor import Predictor
+from mobilens.vision.image import Region
+from mobilens.vision.predictor import Learnt, Predictor
 from mobilens.vision.tasks import task_vision
 
 if TYPE_CHECKING:
@@ -30,21 +31,20 @@ def proof_data(
         UsageError: None is given, and the checkpoint does not say what it was trained with.
     """
     if data is not None:
-        learnt = checkpoint.provenance.get("data_fingerprint")
-        return _part_of(data, "val", checkpoint.task, learnt, observer)
+        return _part_of(data, "val", checkpoint.task, Learnt.of(checkpoint.provenance), observer)
     remedy = "name validation data (--data), or let no accuracy be stated (--no-data)"
     source = _own_source(checkpoint, Path(path))
     if not source:
         raise UsageError(f"{path} does not say what it was trained with", remedy=remedy)
     try:
-        return load_splits(source, labels=task_vision(checkpoint.task.kind).LABELS).val
+        return _divided(source, checkpoint).val
     except DataError as error:
         raise DataError(error.given, expected=error.expected, remedy=remedy) from None
 
 
 def calibration_files(
     checkpoint: Checkpoint, path: Path, given: Source | None
-) -> list[tuple[Path, str]]:
+) -> list[tuple[Path | Region, str]]:
     """Photos to calibrate on, each with its class, or its folder's name where none is known.
 
     Raises:
@@ -56,7 +56,7 @@ def calibration_files(
     return training_files(checkpoint, path)
 
 
-def training_files(checkpoint: Checkpoint, path: Path) -> list[tuple[Path, str]]:
+def training_files(checkpoint: Checkpoint, path: Path) -> list[tuple[Path | Region, str]]:
     """What a checkpoint was trained with, each photo with its class.
 
     Raises:
@@ -68,19 +68,18 @@ def training_files(checkpoint: Checkpoint, path: Path) -> list[tuple[Path, str]]
     if not source:
         raise UsageError(f"{path} does not say what it was trained with", remedy=remedy)
     try:
-        labels = task_vision(checkpoint.task.kind).LABELS
-        return labelled(load_splits(source, labels=labels).train)
+        return labelled(_divided(source, checkpoint).train)
     except DataError as error:
         raise DataError(error.given, expected=error.expected, remedy=remedy) from None
 
 
-def labelled(dataset: Dataset) -> list[tuple[Path, str]]:
-    """Its photos, each with its class."""
+def labelled(dataset: Dataset) -> list[tuple[Path | Region, str]]:
+    """What its photos are read as, each with its class."""
     kind, counts = label_kind(dataset.labels), list(dataset.class_counts().values())
     names = (*dataset.class_names, "")
     # Of several classes, the rarest.
     return [
-        (sample.path, names[min(kind.classes(sample.target), key=counts.__getitem__, default=-1)])
+        (sample.source, names[min(kind.classes(sample.target), key=counts.__getitem__, default=-1)])
         for sample in dataset.samples
     ]
 
@@ -113,15 +112,15 @@ def _own_source(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
 
 def measured_part(data: Source, split: str, predictor: Predictor, observer: Observer) -> Dataset:
     """The part that a model is measured on, which leaves out what it has learnt."""
-    fingerprint = predictor.data_fingerprint
-    return _part_of(data, split, predictor.task, fingerprint, observer, hint=" (all: --split all)")
+    learnt, hint = predictor.learnt, " (all: --split all)"
+    return _part_of(data, split, predictor.task, learnt, observer, hint=hint)
 
 
 def _part_of(
     data: Source,
     split: str,
     task: TaskSpec,
-    fingerprint: str | None,
+    learnt: Learnt,
     observer: Observer,
     *,
     hint: str = "",
@@ -129,17 +128,17 @@ def _part_of(
     labels = task_vision(task.kind).LABELS
     dataset = load_split(data, split, task.class_names, labels=labels)
     if dataset.split == "all" and split == "val":
-        return _not_learnt(data, dataset, fingerprint, observer, hint)
+        return _not_learnt(data, dataset, learnt, observer, hint)
     return dataset
 
 
 def _not_learnt(
-    data: Source, whole: Dataset, fingerprint: str | None, observer: Observer, hint: str
+    data: Source, whole: Dataset, learnt: Learnt, observer: Observer, hint: str
 ) -> Dataset:
     """Of undivided data that a model was trained with, what was held out; else all of it."""
     with contextlib.suppress(DataError):
-        splits = load_splits(data, labels=whole.labels)
-        if fingerprint and splits.fingerprint() == fingerprint:
+        splits = load_splits(data, labels=whole.labels, val_fraction=learnt.val_fraction)
+        if splits.fingerprint() == learnt.fingerprint:
             observer.say(
                 f"the model was trained with these images: the {len(splits.val):,} of "
                 f"{len(whole):,} that it did not learn from are measured{hint}"
@@ -156,7 +155,15 @@ def named_alike(checkpoint: Checkpoint, data: Source) -> DataSplits:
     """Data divided as training divides it, if it has the classes of a checkpoint."""
     labels = task_vision(checkpoint.task.kind).LABELS
     load_split(data, "all", checkpoint.task.class_names, labels=labels)
-    return load_splits(data, labels=labels)
+    return _divided(data, checkpoint)
+
+
+def _divided(data: Source, checkpoint: Checkpoint) -> DataSplits:
+    """Data as the training of a checkpoint divides it."""
+    labels = task_vision(checkpoint.task.kind).LABELS
+    return load_splits(
+        data, labels=labels, val_fraction=Learnt.of(checkpoint.provenance).val_fraction
+    )
 
 
 def names_of(given: Source) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ Everything that it needs stands here: the package knows nothing of it.
 # ruff: noqa: ARG002 - the protocols hand over more than a toy needs
 import json
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -59,6 +60,10 @@ class BrightnessScores:
     def main(self):
         return Estimate(1 - sum(self.errors) / len(self.errors), 0.0, 1.0)
 
+    @property
+    def stated(self):
+        return {"closeness": self.main.value}
+
     def to_json(self):
         return {"closeness": self.main.value}
 
@@ -94,6 +99,7 @@ class BrightnessVision:
     OUTPUT_STRIDE = None
     merge = None
     WORDS, SHOW_OPTIONS, MISTAKE_SIDE = Words(use="Ask how bright a photo is"), (), None
+    PICTURES: ClassVar = {}
 
     def decode(self, outputs, task, placements=None):
         return [Brightness(float(value)) for value in outputs["brightness"]]
@@ -123,7 +129,10 @@ class BrightnessVision:
     def text(self, prediction):
         return f"{prediction.value:.2f}"
 
-    def mistake(self, prediction, target):
+    def mistakes(self, predictions, targets):
+        return [self._mistake(*pair) for pair in zip(predictions, targets, strict=True)]
+
+    def _mistake(self, prediction, target):
         error = abs(prediction.value - target / 2)
         if error < 0.2:
             return None

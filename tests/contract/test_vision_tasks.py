@@ -4,7 +4,9 @@
 import json
 import sys
 import types
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,17 +14,19 @@ from PIL import Image
 
 from mobilens.cli import main
 from mobilens.data.dataset import Dataset, Sample
-from mobilens.errors import UnknownNameError
+from mobilens.errors import UnknownNameError, UsageError
 from mobilens.evaluation import evaluate
 from mobilens.spec.task import Preprocessing, TaskSpec
 from mobilens.vision.boxes import BoxTarget
 from mobilens.vision.intervals import Estimate
 from mobilens.vision.masks import MaskArray, MaskTarget
+from mobilens.vision.points import PointTarget
 from mobilens.vision.resize import place
 from mobilens.vision.tasks import TASKS, Mistake, Table, register_task, task_vision
 from mobilens.vision.view import View
 from mobilens.vision.words import Words, sentence_start
 
+STILL = (224, 224)
 IMAGE = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
 
 
@@ -44,6 +48,10 @@ class BrightnessScores:
     @property
     def main(self):
         return Estimate(1 - max(self.errors), 0.0, 1.0)
+
+    @property
+    def stated(self):
+        return {"closeness": self.main.value}
 
     def to_json(self):
         return {"max_error": max(self.errors)}
@@ -82,6 +90,7 @@ class BrightnessTask:
     OUTPUT_STRIDE = None
     merge = None
     WORDS, SHOW_OPTIONS, MISTAKE_SIDE = Words(), (), None
+    PICTURES: ClassVar = {}
 
     def decode(self, outputs, task, placements=None):
         assert task.kind == "brightness"
@@ -113,7 +122,10 @@ class BrightnessTask:
     def text(self, prediction):
         return f"{prediction.value:.2f}"
 
-    def mistake(self, prediction, target):
+    def mistakes(self, predictions, targets):
+        return [self._mistake(*pair) for pair in zip(predictions, targets, strict=True)]
+
+    def _mistake(self, prediction, target):
         error = abs(prediction.value - target)
         if error < 0.1:
             return None
@@ -155,6 +167,17 @@ def mask(classes):
     return MaskTarget(MaskArray(classes.astype(np.uint8)), (0, 1))
 
 
+def heatmap(x, y):
+    plane = np.full((8, 8, 1), -9, np.float32)
+    plane[y, x] = 0
+    return plane
+
+
+def points(at):
+    known = np.ones(len(at), bool)
+    return PointTarget(np.array(at, np.float32), known, known, np.arange(len(at)), 900.0)
+
+
 # One batch of raw outputs, the truth for each image, and the task.
 CASES = {
     "classify": (
@@ -175,6 +198,11 @@ CASES = {
         [mask(np.eye(8)), mask(np.eye(8))],
         TaskSpec("segment", ("sky", "road", "car")),
     ),
+    "keypoints": (
+        {"heatmaps": np.stack([heatmap(4, 4), heatmap(6, 1)])},
+        [points([[126, 126]]), points([[14, 14]])],
+        TaskSpec("keypoints", ("nose",)),
+    ),
     "brightness": (
         {"brightness": np.array([0.5, 0.9], dtype=np.float32)},
         [0.52, 0.3],
@@ -193,18 +221,17 @@ def test_a_task_decodes_measures_compares_and_draws(kind):
     vision = task_vision(kind)
     predictions = vision.decode(outputs, task)
     assert len(predictions) == len(targets)
-    for prediction, target in zip(predictions, targets, strict=True):
+    for prediction in predictions:
         assert "\n" not in vision.text(prediction)
-        still = View.of(place((40, 60), Preprocessing(size=(40, 60), resize="squash")))
-        assert vision.mistake(prediction, vision.move(target, still)) == vision.mistake(
-            prediction, target
-        )
         json.dumps(prediction.to_json(), allow_nan=False)
         assert vision.agree(prediction, prediction)
-    assert not vision.agree(*predictions)
-    # Of these two answers, the first is right and the second is wrong.
-    assert vision.mistake(predictions[0], targets[0]) is None
-    mistake = vision.mistake(predictions[1], targets[1])
+    assert not vision.agree(*predictions[:2])
+    # The first answer is right and the second is wrong.
+    right, mistake, *_ = mistakes = vision.mistakes(predictions, targets)
+    assert right is None
+    still = View.of(place(STILL, Preprocessing(size=STILL, resize="squash")))
+    moved = [vision.move(target, still) for target in targets]
+    assert vision.mistakes(predictions, moved) == mistakes
     assert mistake.expected != mistake.answered
     assert 0 < mistake.severity <= 1
 
@@ -220,6 +247,8 @@ def test_a_task_decodes_measures_compares_and_draws(kind):
     scores = metric.result()
     json.dumps(scores.to_json(), allow_nan=False)
     assert scores.kind == kind
+    assert scores.stated[vision.MAIN_SCORE] == scores.main.value
+    assert all(0 <= value <= 1 for value in scores.stated.values())
     assert 0 <= scores.main.low <= scores.main.value <= scores.main.high <= 1
     for table in scores.tables():
         assert table.rows
@@ -253,6 +282,19 @@ def test_what_is_shown_of_an_answer_can_be_chosen(kind):
 
 
 @pytest.mark.parametrize("kind", CASES)
+def test_pictures_are_of_the_images_size_or_refused(kind):
+    outputs, _, task = CASES[kind]
+    vision = task_vision(kind)
+    before = IMAGE.copy()
+    for make in vision.PICTURES.values():
+        with suppress(UsageError):
+            render = make(task)
+            for prediction in vision.decode(outputs, task):
+                assert render(IMAGE, prediction).size == (60, 40)
+    assert np.array_equal(IMAGE, before)
+
+
+@pytest.mark.parametrize("kind", CASES)
 def test_a_picture_shows_what_is_wrong(kind):
     outputs, targets, task = CASES[kind]
     vision = task_vision(kind)
@@ -271,7 +313,7 @@ def test_every_task_has_words(kind):
     outputs, targets, task = CASES[kind]
     vision = task_vision(kind)
     words = vision.WORDS
-    mistake = vision.mistake(vision.decode(outputs, task)[1], targets[1])
+    mistake = vision.mistakes(vision.decode(outputs, task), targets)[1]
     assert mistake.answered in words.answer_of(mistake)
     assert mistake.expected in words.truth_of(mistake)
     assert "%" in words.severity_of(mistake)
@@ -331,7 +373,7 @@ def test_an_unknown_task_is_refused_with_the_nearest_name():
         task_vision("clasify")
     assert str(refused.value).splitlines() == [
         "no task is named 'clasify'",
-        "  expected: one of classify, detect, segment, brightness",
+        "  expected: one of classify, detect, segment, keypoints, brightness",
         "  try: classify",
     ]
 

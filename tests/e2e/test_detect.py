@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mobilens.cli import main
-from mobilens.cli.drawn import Drawings
+from mobilens.cli.picture_folder import PictureFolder
 from mobilens.vision.detection import WORDS
 from mobilens.vision.drawing import PALETTE
 from mobilens.vision.image import decode_image, image_size
@@ -228,10 +228,10 @@ def test_what_was_drawn_is_not_answered(detector, photos, monkeypatch, capsys):
 
 def test_in_the_folder_of_the_images_only_what_this_run_drew_is_left_out(tmp_path):
     save(tmp_path / "1.png", COLOURS["red"])
-    drawings = Drawings(tmp_path, [str(tmp_path)])
-    drawings.save(str(tmp_path / "1.png"), decode_image(tmp_path / "1.png"))
+    drawn = PictureFolder(tmp_path, [str(tmp_path)], "--draw")
+    drawn.save(str(tmp_path / "1.png"), Image.open(tmp_path / "1.png"))
     paths = [f"{tmp_path}/{name}" for name in ("1.png", "1-2.png", "2-2.png")]
-    assert list(drawings.others(paths)) == [paths[0], paths[2]]
+    assert list(drawn.others(paths)) == [paths[0], paths[2]]
 
 
 def test_draw_needs_a_folder(detector, photos, capsys):

@@ -5,17 +5,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mobilens.spec.heads import DeepLabHead, LrAsppHead
+from mobilens.nn.weights import load_pretrained
+from mobilens.nn.weights.torchvision_segmenters import from_torchvision, is_torchvision
+from mobilens.spec.heads import ClassifierHead, DeepLabHead, LrAsppHead
 from mobilens.spec.zoo import build_spec
 from mobilens.tasks import torch_task
-from mobilens.tasks.segmentation.torchvision import from_torchvision, is_torchvision
 
 theirs_of = pytest.importorskip("torchvision.models.segmentation")
 
 
 @pytest.mark.parametrize("name", ["lraspp", "deeplabv3"])
 @torch.no_grad()
-def test_torchvisions_weights_give_torchvisions_scores(name):
+def test_torchvisions_weights_give_torchvisions_scores(name, tmp_path):
     torch.manual_seed(0)
     build = getattr(theirs_of, f"{name}_mobilenet_v3_large")
     theirs = build(weights=None, weights_backbone=None, num_classes=5)
@@ -35,9 +36,12 @@ def test_torchvisions_weights_give_torchvisions_scores(name):
     model = replace(model, head=head)
     assert is_torchvision(theirs.state_dict())
     ours = torch_task("segment").build_net(model).eval()
-    missing, unexpected = ours.load_state_dict(
-        from_torchvision(theirs.state_dict(), model), strict=False
-    )
+    found = from_torchvision(theirs.state_dict(), model)
+    torch.save(theirs.state_dict(), tmp_path / "segmenter.pth")
+    weights = load_pretrained(tmp_path / "segmenter.pth", replace(model, head=ClassifierHead(1000)))
+    assert not weights.classifies
+    assert weights.tensors.keys() == found.keys()
+    missing, unexpected = ours.load_state_dict(found, strict=False)
     assert not unexpected
     assert all(key.endswith("num_batches_tracked") for key in missing)
     images = torch.rand(2, 3, 96, 128, generator=stream) * 2 - 1

@@ -1,17 +1,21 @@
 """SSDLite against torchvision's: the same weights give the same boxes and scores."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from mobilens.nn.weights import load_pretrained
+from mobilens.nn.weights.torchvision_ssdlite import from_torchvision, is_torchvision
+from mobilens.spec.heads import ClassifierHead
 from mobilens.spec.zoo import build_spec
 from mobilens.tasks import torch_task
-from mobilens.tasks.detection.torchvision import from_torchvision, is_torchvision
 
 detection = pytest.importorskip("torchvision.models.detection")
 
 
 @torch.no_grad()
-def test_torchvisions_weights_give_torchvisions_answers():
+def test_torchvisions_weights_give_torchvisions_answers(tmp_path):
     torch.manual_seed(0)
     # Without a classifier's weights their tail is reduced, as in those that they publish.
     theirs = detection.ssdlite320_mobilenet_v3_large(
@@ -36,6 +40,10 @@ def test_torchvisions_weights_give_torchvisions_answers():
     assert is_torchvision(theirs.state_dict())
     ours = torch_task("detect").build_net(model).eval()
     found = from_torchvision(theirs.state_dict(), model)
+    torch.save(theirs.state_dict(), tmp_path / "ssdlite.pth")
+    weights = load_pretrained(tmp_path / "ssdlite.pth", replace(model, head=ClassifierHead(1000)))
+    assert not weights.classifies
+    assert weights.tensors.keys() == found.keys()
     missing, unexpected = ours.load_state_dict(found, strict=False)
     assert not unexpected
     assert all(name.endswith("num_batches_tracked") for name in missing)

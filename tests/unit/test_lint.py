@@ -487,3 +487,19 @@ def test_odd_images(shared_data: Path, tmp_path: Path):
     ]
     # The same photo, stored turned in eight ways.
     assert {"Landscape_1.jpg", "Landscape_6.jpg"} in pairs
+
+
+def test_several_things_of_one_image_are_one_photo(tmp_path: Path):
+    rows = ["image,nose_x,nose_y,tail_x,tail_y,left,top,right,bottom"]
+    for number in range(5):
+        save(picture(number), tmp_path / f"{number}.png")
+        rows += [f"{number}.png,3,3,9,9,1,1,12,12", f"{number}.png,30,30,35,35,28,28,40,40"]
+    (tmp_path / "points.csv").write_text("\n".join(rows) + "\n")
+    splits = load_splits(tmp_path, labels="points")
+    assert "1 of 5 images are held out" in splits.notes[-1]
+    report = check_splits(splits)
+    assert report.num_images == 5
+    assert report.counts["train"] == {"nose": 8, "tail": 8}
+    assert not [
+        one for one in report.findings if one.severity == "problem" and "copies" in one.message
+    ]

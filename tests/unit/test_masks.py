@@ -1,9 +1,12 @@
 """Masks: read as they are, outlines filled to a pixel, moved as their images are."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from PIL import Image
 
 from mobilens.errors import DataError
@@ -208,6 +211,44 @@ def test_resized_mixes_no_classes():
 def test_a_flipped_view():
     flip = View(np.array([[-1.0, 0, 3], [0, 1, 0]]), (0, 0, 3, 2), (2, 3), VALUES.shape)
     assert np.array_equal(move_mask(VALUES, flip), VALUES[:, ::-1])
+
+
+def one_by_one(mask: np.ndarray, view: View) -> np.ndarray:
+    """What ``move_mask`` gives, looked up pixel by pixel."""
+    back = np.linalg.inv(np.vstack([view.matrix, [0, 0, 1]]))
+    left, top, right, bottom = view.window
+    moved = np.full(view.size, VOID, np.uint8)
+    for row, column in np.ndindex(view.size):
+        x, y = column + 0.5, row + 0.5
+        at = [math.floor(a * x + b * y + shift) for a, b, shift in back[:2]]
+        inside = all(0 <= place < side for place, side in zip(at[::-1], mask.shape, strict=True))
+        if inside and left <= x <= right and top <= y <= bottom:
+            moved[row, column] = mask[at[1], at[0]]
+    return moved
+
+
+@given(st.data())
+def test_any_view_shows_what_lies_under_each_pixel(data: st.DataObject):
+    def draw(low: float, high: float) -> float:
+        return data.draw(st.floats(low, high, allow_subnormal=False))
+
+    stream = np.random.default_rng(data.draw(st.integers(0, 99)))
+    mask = stream.integers(0, 256, stream.integers(1, 12, 2), np.uint8)
+    x, y = (data.draw(st.sampled_from((-1, 1))) * draw(0.2, 4) for _ in range(2))
+    # Turned or sheared in every other example.
+    turns = [draw(-0.5, 0.5) for _ in range(2)] if data.draw(st.booleans()) else [0.0, 0.0]
+    assume(abs(x * y - turns[0] * turns[1]) > 0.05)
+    matrix = np.array([[x, turns[0], draw(-9, 9)], [turns[1], y, draw(-9, 9)]])
+    (left, right), (top, bottom) = (sorted((draw(-2, 14), draw(-2, 14))) for _ in range(2))
+    size = (data.draw(st.integers(1, 12)), data.draw(st.integers(1, 12)))
+    view = View(matrix, (left, top, right, bottom), size, mask.shape)
+    assert np.array_equal(move_mask(mask, view), one_by_one(mask, view))
+
+
+def test_a_turned_view():
+    # A quarter to the right: what was at the left edge is at the upper one.
+    turned = View(np.array([[0.0, -1, 2], [1, 0, 0]]), (0, 0, 2, 3), (3, 2), VALUES.shape)
+    assert np.array_equal(move_mask(VALUES, turned), np.rot90(VALUES, -1))
 
 
 def test_a_scaled_view():

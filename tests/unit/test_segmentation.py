@@ -17,7 +17,7 @@ from mobilens.training.cut import Cut, Rectangle
 from mobilens.vision import segmentation
 from mobilens.vision.masks import VOID, MaskArray, MaskTarget
 from mobilens.vision.resize import place
-from mobilens.vision.segmentation_scores import edge_f1
+from mobilens.vision.segmentation_scores import EDGE_REACH, count, edge_f1
 
 NAMES = ("sky", "road", "car")
 SPEC = TaskSpec("segment", NAMES, Preprocessing(size=(32, 32), resize="letterbox"))
@@ -199,6 +199,32 @@ def test_edges_are_met_within_reach_or_not():
     assert edge_f1(far, there) == 0
     assert edge_f1(np.zeros_like(there), np.zeros_like(there)) == 1
     assert edge_f1(np.zeros_like(there), there) == 0
+
+
+def test_pixels_are_counted_by_truth_and_answer_whatever_the_number_of_classes():
+    stream = np.random.default_rng(0)
+    for classes in (2, 11, 255):
+        there = stream.integers(0, classes, (40, 50)).astype(np.uint8)
+        there[stream.random(there.shape) < 0.1] = VOID
+        given = stream.integers(0, classes, there.shape).astype(np.uint8)
+        expected = np.zeros((classes, classes), np.int64)
+        known = there != VOID
+        np.add.at(expected, (there[known], given[known]), 1)
+        assert np.array_equal(count(given, there, classes), expected)
+
+
+@pytest.mark.parametrize("reach", [1, 2, 3, 4, 7, 12, 40])
+def test_edges_reach_as_far_as_said_up_to_the_borders(reach):
+    side = round(reach / EDGE_REACH / np.sqrt(2))
+    there = np.zeros((side, side), np.uint8)
+    there[1:] = 1  # the edge is the first row
+    for off, met in ((reach, 1), (reach + 1, 0)):
+        given = np.zeros_like(there)
+        given[1 + off :] = 1
+        assert edge_f1(given, there) == met
+        assert edge_f1(given.T, there.T) == met
+        assert edge_f1(given[::-1], there[::-1]) == met
+        assert edge_f1(given.T[:, ::-1], there.T[:, ::-1]) == met
 
 
 def test_no_pixel_is_no_measure():

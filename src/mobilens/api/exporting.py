@@ -15,6 +15,7 @@ from mobilens.observer import SILENT, Observer
 from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.manifest import Precision
 from mobilens.sources import calibration_files, labelled, named_alike, proof_data, training_files
+from mobilens.vision.image import Region
 
 if TYPE_CHECKING:
     from mobilens.compress.quantize import Comparison
@@ -293,7 +294,7 @@ def _order(
 
     checkpoint = Checkpoint.load(path)
     dataset = proof_data(checkpoint, path, data, observer) if measure else None
-    chosen: Sequence[Path] = ()
+    chosen: Sequence[Path | Region] = ()
     if precision == "int8":
         chosen = choose(calibration_files(checkpoint, path, calibrate))
         chosen = _apart(chosen, dataset, observer)
@@ -301,12 +302,14 @@ def _order(
     return Order(Original(checkpoint, dataset, observer), allowed, chosen, threads)
 
 
-def _apart(chosen: list[Path], dataset: Dataset | None, observer: Observer) -> list[Path]:
+def _apart(
+    chosen: list[Path | Region], dataset: Dataset | None, observer: Observer
+) -> list[Path | Region]:
     """Photos for calibration without those that the file is measured on."""
     from mobilens.exporting.int8 import LEAST_TO_TRAIN
 
     measured = {sample.path.resolve() for sample in dataset.samples} if dataset else set()
-    apart = [path for path in chosen if path.resolve() not in measured]
+    apart = [file for file in chosen if Path(file).resolve() not in measured]
     if len(apart) == len(chosen):
         return chosen
     if apart:

@@ -14,6 +14,7 @@ from mobilens.extras import require_train_extra
 from mobilens.observer import SILENT, Observer
 from mobilens.sources import names_of
 from mobilens.spec.model import WidthRule
+from mobilens.vision.predictor import VAL_FRACTION
 
 if TYPE_CHECKING:
     from mobilens.deliver import Delivered
@@ -29,7 +30,10 @@ def train(
     model: str = "mobilenet_v3_small",
     width: float = 1.0,
     width_rule: WidthRule = "paper",
-    resolution: int | None = None,
+    resolution: int | tuple[int, int] | None = None,
+    output_stride: int | None = None,
+    reduced_tail: bool = False,
+    val_fraction: float = VAL_FRACTION,
     weights: str | Path | None = "auto",
     recipe: str | Path | Recipe | None = None,
     epochs: int | None = None,
@@ -49,12 +53,15 @@ def train(
     Args:
         data: Folder of class folders, or of ``train`` and ``validation``; a CSV file; patterns.
             For other tasks what holds their labels, such as COCO's JSON.
-        task: ``"classify"``, ``"detect"`` or ``"segment"``.
+        task: ``"classify"``, ``"detect"``, ``"segment"`` or ``"keypoints"``.
         head: Kind of head, where a task has several; its first by default.
         model: One of ``list_models()``.
         width: Width multiplier.
         width_rule: ``"paper"`` or ``"torchvision"``; they differ for V3 only.
-        resolution: Input side, pixels; the paper's by default.
+        resolution: Input side, or (height, width), pixels; the task's or the paper's by default.
+        output_stride: Of the backbone, 8, 16 or 32; the task's by default.
+        reduced_tail: Of V3, half as many channels after the last stride.
+        val_fraction: Share that is held out to measure on, where the data is not divided.
         weights: ``"auto"``, ``"none"`` (or None), a name or a file.
         recipe: Name, ``recipe.json`` of another run (its recipe alone counts, not its other
             settings), or a ``Recipe``; by default ``"transfer"``
@@ -100,6 +107,9 @@ def train(
         width=width,
         width_rule=width_rule,
         resolution=resolution,
+        output_stride=output_stride,
+        reduced_tail=reduced_tail,
+        val_fraction=val_fraction,
         weights=str(weights or "none"),
         seed=seed,
         device=device,

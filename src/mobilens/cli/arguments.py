@@ -47,6 +47,18 @@ def positive_int(text: str) -> int:
     return value
 
 
+def image_size(text: str) -> int | tuple[int, int]:
+    """Read the size of an image: its side, or height and width such as ``256x192``.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    sides = [positive_int(side) for side in text.lower().split("x")]
+    if len(sides) > 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a side nor HEIGHTxWIDTH")
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
 def positive_ints(text: str) -> tuple[int, ...]:
     """Read whole numbers of 1 or more with commas between them, such as ``1,2,4``.
 

@@ -78,13 +78,14 @@ def _text(name: str, report: LintReport) -> str:
 
 
 def _class_table(counts: dict[str, dict[str, int]]) -> str:
-    names = list(counts["train"])
+    # The parts may have other classes each.
+    names = list(dict.fromkeys(name for split in counts.values() for name in split))
     left_out = len(names) - LISTED_CLASSES
     if left_out > 0:
-        names.sort(key=lambda name: counts["train"][name])
+        names.sort(key=lambda name: max(split.get(name, 0) for split in counts.values()))
         names = names[:LISTED_CLASSES]
     rows: list[tuple[object, ...]] = [
-        (name, *(split[name] for split in counts.values())) for name in names
+        (name, *(split.get(name, "") for split in counts.values())) for name in names
     ]
     if left_out > 0:
         rows.append((f"({left_out:,} larger ones)", *("" for _ in counts)))

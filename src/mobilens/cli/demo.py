@@ -25,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=named_path, metavar="DIR", help="folder for the results (default: runs/demo)"
     )
     parser.add_argument(
-        "--task", default="classify", metavar="NAME", help="classify or detect (default: classify)"
+        "--task",
+        default="classify",
+        metavar="NAME",
+        help="classify, detect, segment or keypoints (default: classify)",
     )
     parser.add_argument(
         "--epochs", type=positive_int, metavar="N", help="epochs of training (default: the task's)"
@@ -113,11 +116,14 @@ def _answers(delivered: Delivered) -> str:
     evaluation = delivered.evaluation
     vision = task_vision(evaluation.scores.kind)
     step = max(1, evaluation.num_images // SHOWN)
+    wrong = {id(one.sample): one.mistake for one in evaluation.wrong}
     rows = []
     for sample, prediction in list(zip(evaluation.samples, evaluation.predictions, strict=True))[
         ::step
     ][:SHOWN]:
-        wrong = vision.mistake(prediction, sample.target)
+        mistake = wrong.get(id(sample))
         name = f"{dataset_name(evaluation.dataset)}/{evaluation.dataset.name_of(sample)}"
-        rows.append((name, vision.text(prediction), f"is {wrong.expected}" if wrong else ""))
+        rows.append(
+            (name, vision.text(prediction), vision.WORDS.truth_of(mistake) if mistake else "")
+        )
     return table(("image", "answer", ""), rows)

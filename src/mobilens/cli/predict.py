@@ -5,19 +5,19 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from mobilens.cli.arguments import add_foreign, named_path, positive_int, share
+from mobilens.cli.drawn import MASK_STYLES
 from mobilens.cli.terminal import progress, say
 from mobilens.errors import UsageError
 
 if TYPE_CHECKING:
+    from mobilens.cli.drawn import Drawings
     from mobilens.cli.predict_rows import Rows
     from mobilens.vision.files import FileResult
     from mobilens.vision.tasks import VisionTask
-
-    Draw = Callable[[FileResult], None]
 
 # What is shown of an answer: the option, and what a task calls it.
 SHOW_OPTIONS = {"top": "--top", "min_score": "--min-score"}
@@ -41,6 +41,13 @@ output of a detector; boxes are left, top, right, bottom in pixels of the image:
            [...]}, ...]}, or {"path": ..., "error": ...}
   --csv    path,label,score,left,top,right,bottom,error: a row for each thing, and
            one with empty cells for an image without any
+
+output of a segmenter: the share of the pixels of each class, the largest first
+  text     path: road 41.3 %, sky 30.2 %, ...
+  --json   {"path": ..., "height": ..., "width": ..., "shares": {label: 0.413,
+           ...}}, or {"path": ..., "error": ...}
+  --csv    path,label,share,error: a row for each class that occurs
+  --masks  the class of every pixel, as PNG files of the size of the images
 
 An image that cannot be read is a line with its error. The exit code is 0 when at
 least one image was answered.
@@ -77,6 +84,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "is taken gets a number",
     )
     parser.add_argument(
+        "--masks",
+        type=named_path,
+        metavar="DIR",
+        help="of a segmenter, write the class of every pixel into this folder, a PNG file for each "
+        "image, named likewise",
+    )
+    parser.add_argument(
+        "--mask-style",
+        choices=MASK_STYLES,
+        help="palette: values are the numbers of classes, shown in their colours, as train reads "
+        "them (default); alpha: of two classes, how probable the second is, black to white",
+    )
+    parser.add_argument(
+        "--cutout",
+        type=named_path,
+        metavar="DIR",
+        help="of a segmenter, write each image without its background, the first class, into this "
+        "folder as PNG; of two classes edges are soft",
+    )
+    parser.add_argument(
         "--batch-size", type=positive_int, default=8, metavar="N", help="images answered at once"
     )
     parser.add_argument(
@@ -104,23 +131,21 @@ def run(args: argparse.Namespace) -> int:
     task = predictor.task
     vision = task_vision(task.kind)
     show = _show(args, vision, task.kind)
-    drawings = Drawings(args.draw, args.images) if args.draw else None
-    paths = image_paths(args.images, sys.stdin)
+    drawings = Drawings(args, task, vision, show)
     results = predict_files(
         predictor,
-        drawings.others(paths) if drawings else paths,
+        drawings.others(image_paths(args.images, sys.stdin)),
         batch_size=args.batch_size,
         threads=args.threads,
     )
     rows = Rows("json" if args.json else "csv" if args.csv else "text", task, vision, show)
-    draw = drawings.drawer(vision, show) if drawings else None
-    answered, failed = _print_rows(results, rows, draw)
+    answered, failed = _print_rows(results, rows, drawings)
     if not answered and not failed:
         say("no image was given")
     if failed:
         say(f"{answered:,} image{'s' * (answered != 1)} answered, {failed:,} could not be read")
-    if drawings:
-        say(f"{drawings.count:,} drawn: {drawings.folder}")
+    for line in drawings.lines():
+        say(line)
     return 0 if answered else 1
 
 
@@ -143,8 +168,8 @@ def _show(args: argparse.Namespace, vision: VisionTask, kind: str) -> dict[str, 
     return show
 
 
-def _print_rows(results: Iterable[FileResult], rows: Rows, draw: Draw | None) -> tuple[int, int]:
-    """Print every result; the counts of those answered and those that failed."""
+def _print_rows(results: Iterable[FileResult], rows: Rows, drawings: Drawings) -> tuple[int, int]:
+    """Print and draw every result; the counts of those answered and those that failed."""
     answered = failed = 0
     for line in rows.header():
         print(line)
@@ -153,8 +178,7 @@ def _print_rows(results: Iterable[FileResult], rows: Rows, draw: Draw | None) ->
     for result in shown:
         for line in rows.of(result):
             print(line, flush=True)
-        if draw:
-            draw(result)
+        drawings.write(result)
         failed += result.prediction is None
         answered += result.prediction is not None
     return answered, failed

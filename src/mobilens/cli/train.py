@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobilens.cli.arguments import named_path, positive_float, positive_int
+from mobilens.cli.arguments import image_size, named_path, positive_float, positive_int, share
 from mobilens.cli.terminal import print_json
 from mobilens.observer import TerminalObserver
 from mobilens.spec.model import WIDTH_RULES
@@ -30,6 +30,7 @@ recipes:
   scratch                  without weights; the default there
   detect                   for boxes; the default there
   segment                  for masks; the default there
+  keypoints                for points; the default there
   mobilenet_v1             the paper's, for ImageNet
   mobilenet_v2             the paper's, for ImageNet
   mobilenet_v3             the paper's, for ImageNet
@@ -74,14 +75,15 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--task",
         metavar="NAME",
-        help="what is learnt: classify, a class for each photo; detect, boxes around things; or "
-        "segment, a class for each pixel (default: classify)",
+        help="what is learnt: classify, a class for each photo; detect, boxes around things; "
+        "segment, a class for each pixel; or keypoints, the points of a thing, such as joints "
+        "(default: classify)",
     )
     group.add_argument(
         "--head",
         metavar="NAME",
         help="for detect, anchor_free or ssdlite; for segment, lraspp or deeplab (default: the "
-        "first); classify has one",
+        "first); the others have one each",
     )
     group.add_argument(
         "--model",
@@ -94,14 +96,33 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--width-rule", choices=WIDTH_RULES, help="rounding of V3 (default: paper)")
     group.add_argument(
         "--resolution",
+        type=image_size,
+        metavar="R|HxW",
+        help="input side, or height and width, pixels (default: the paper's; detect: 320; "
+        "segment: 384; keypoints: 256)",
+    )
+    group.add_argument(
+        "--output-stride",
         type=positive_int,
-        metavar="R",
-        help="input side (default: the paper's; detect: 320; segment: 384)",
+        metavar="S",
+        help="input size over that of the last feature, 8, 16 or 32 (default: 32; segment: 16)",
+    )
+    group.add_argument(
+        "--reduced-tail",
+        action="store_true",
+        help="of V3, half as many channels after the last stride, as the paper's detectors have",
     )
     group.add_argument(
         "--weights",
         metavar="auto|none|NAME|FILE",
         help="what training begins with (default: auto, the best that can be had)",
+    )
+    group.add_argument(
+        "--val-fraction",
+        type=share,
+        metavar="F",
+        help="share of the data that is held out to measure on, where it is not divided, above 0 "
+        "and below 1 (default: 0.2)",
     )
     recipe = "(default: the recipe's)"
     group.add_argument("--epochs", type=positive_int, metavar="N", help=f"epochs {recipe}")

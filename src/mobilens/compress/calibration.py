@@ -14,13 +14,13 @@ import numpy as np
 from mobilens.cores import usable_cores
 from mobilens.errors import DataError, ImageError
 from mobilens.spec.task import Preprocessing
-from mobilens.vision.image import load_prepared
+from mobilens.vision.image import Region, load_prepared
 from mobilens.vision.predictor import Pixels
 
 IMAGES = 2_000
 
 
-def choose(files: Iterable[tuple[Path, str]], count: int = IMAGES) -> list[Path]:
+def choose(files: Iterable[tuple[Path | Region, str]], count: int = IMAGES) -> list[Path | Region]:
     """Choose images, one of each class in turn.
 
     Classes, and images within a class, are ranked by a hash of their name, so that the choice
@@ -31,23 +31,23 @@ def choose(files: Iterable[tuple[Path, str]], count: int = IMAGES) -> list[Path]
         files: Each with its class.
         count: How many are wanted; fewer are given where there are fewer.
     """
-    classes: defaultdict[str, list[tuple[str, Path]]] = defaultdict(list)
-    for path, label in files:
-        classes[label].append((_rank(path.name), path))
-    ranked = [[path for _, path in sorted(classes[label])] for label in sorted(classes, key=_rank)]
+    classes: defaultdict[str, list[tuple[str, Path | Region]]] = defaultdict(list)
+    for file, label in files:
+        classes[label].append((_rank(Path(file).name), file))
+    ranked = [[file for _, file in sorted(classes[label])] for label in sorted(classes, key=_rank)]
     turns = chain.from_iterable(zip_longest(*ranked))
-    return [path for path in turns if path is not None][:count]
+    return [file for file in turns if file is not None][:count]
 
 
 def _rank(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def load(paths: Sequence[Path], preprocessing: Preprocessing) -> Pixels:
+def load(files: Sequence[Path | Region], preprocessing: Preprocessing) -> Pixels:
     """Read images as the net gets them; those that cannot be read are left out.
 
     Args:
-        paths: Files.
+        files: Files, or regions of them.
         preprocessing: How they are prepared.
 
     Returns:
@@ -57,17 +57,17 @@ def load(paths: Sequence[Path], preprocessing: Preprocessing) -> Pixels:
         DataError: None of them can be read.
     """
 
-    def attempt(path: Path) -> Pixels | None:
+    def attempt(file: Path | Region) -> Pixels | None:
         try:
-            return load_prepared(path, preprocessing)
+            return load_prepared(file, preprocessing)
         except ImageError:
             return None
 
     with ThreadPoolExecutor(usable_cores()) as pool:
-        read = [pixels for pixels in pool.map(attempt, paths) if pixels is not None]
+        read = [pixels for pixels in pool.map(attempt, files) if pixels is not None]
     if not read:
         raise DataError(
-            f"none of {len(paths)} images for calibration can be read",
+            f"none of {len(files)} images for calibration can be read",
             expected="training images, or any that look like those to be answered",
             remedy="--calibrate FOLDER",
         )

@@ -24,7 +24,7 @@ from mobilens.spec.task import TaskSpec
 from mobilens.tasks import build_trained
 from mobilens.tasks.predictor import TorchPredictor
 from mobilens.vision.intervals import Estimate
-from mobilens.vision.predictor import Pixels, Predictor, RawOutputs
+from mobilens.vision.predictor import Learnt, Pixels, Predictor, RawOutputs
 
 # What is learnt under the narrowest terms of all runtimes holds in each.
 PLACEMENT = Placement("every value", pairs=True)
@@ -76,10 +76,10 @@ class SimulatedPredictor:
 
     Attributes:
         task: What it answers.
-        data_fingerprint: Of what it learnt from, which is known of files alone.
+        learnt: Nothing: what it learnt from is known of files alone.
     """
 
-    data_fingerprint: str | None = None
+    learnt = Learnt()
 
     def __init__(self, task: TaskSpec, quantised: Quantised) -> None:
         """Take a net whose integers are chosen."""

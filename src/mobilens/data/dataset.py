@@ -23,8 +23,9 @@ from mobilens.data.labels import label_kind
 from mobilens.data.listing import Listing, Part, Source, some
 from mobilens.data.names import clean_name, order_classes, relative_name
 from mobilens.errors import DataError, UsageError
-
-VAL_FRACTION = 0.2
+from mobilens.vision.image import Region
+from mobilens.vision.orientation import Box
+from mobilens.vision.predictor import VAL_FRACTION
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,18 @@ class Sample:
         path: The image file.
         target: For classification, the index of its class; for others as their kind of labels
             has it (``data.labels``).
+        region: Left, top, right, bottom of what the target speaks of, pixels; None for the whole
+            image.
     """
 
     path: Path
     target: Any
+    region: Box | None = None
+
+    @property
+    def source(self) -> Path | Region:
+        """What is read to answer it."""
+        return self.path if self.region is None else Region(self.path, self.region)
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,7 @@ class Dataset:
         class_names: In the order of the targets.
         samples: In the order of class and name.
         labels: Kind of its labels, one of ``data.labels.LABELS``.
+        links: Pairs of classes that belong together, such as the ends of a limb.
     """
 
     root: Path
@@ -71,6 +81,7 @@ class Dataset:
     class_names: tuple[str, ...]
     samples: tuple[Sample, ...]
     labels: str = "class"
+    links: tuple[tuple[int, int], ...] = ()
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -167,18 +178,24 @@ def load_splits(
         raise UsageError(f"val_fraction is {val_fraction}", expected="above 0 and below 1")
     listing = read_source(source, labels)
     train, val, notes = _divide(listing, val_fraction, seed)
+    test = listing.part("test") if listing.part("val") else None
+    is_open = label_kind(labels).OPEN
     class_names = listing.class_names or order_classes(listing.names_in(train))
     require_enough_classes(listing, class_names)
-    test = listing.part("test") if listing.part("val") else None
-    if not listing.class_names:
+    if not listing.class_names and not is_open:
         require_same_classes(listing, train, val, may_lack=bool(notes))
         if test is not None:
             require_same_classes(listing, train, test, may_lack=True)
+
+    def built(part: Part, split: str) -> Dataset:
+        own = order_classes(listing.names_in(part)) if is_open else class_names
+        return _build(listing, part, split, own)
+
     return DataSplits(
-        _build(listing, train, "train", class_names),
-        _build(listing, val, "val", class_names),
+        built(train, "train"),
+        built(val, "val"),
         listing.notes + notes,
-        _build(listing, test, "test", class_names) if test else None,
+        built(test, "test") if test else None,
     )
 
 
@@ -198,8 +215,8 @@ def load_split(
     Args:
         source: As for ``load_splits``.
         split: ``"val"``, ``"train"``, ``"test"`` or ``"all"``.
-        class_names: A model's classes in its order, of which the source may lack some; by default
-            the source's own, in the one order.
+        class_names: A model's classes in its order, of which the source may lack some; by default,
+            and of open labels always, the source's own, in the one order.
         labels: Kind of labels to look for.
 
     Raises:
@@ -211,9 +228,12 @@ def load_split(
         raise UsageError(f"split is {split!r}", expected="val, train, test or all")
     listing = read_source(source, labels)
     part = _part_for(listing, split)
-    if class_names is None:
+    is_open = label_kind(labels).OPEN
+    if class_names is None or is_open:
         names = listing.class_names or order_classes(
-            name for item in listing.parts for name in listing.names_in(item)
+            name
+            for item in ((part,) if is_open else listing.parts)
+            for name in listing.names_in(item)
         )
         require_enough_classes(listing, names)
     else:
@@ -234,6 +254,12 @@ def _divide(listing: Listing, fraction: float, seed: int) -> tuple[Part, Part, t
     if val is not None:
         return train, val, ()
     rest, held = hold_out(train, fraction, seed, labels=listing.labels)
+    if not held.files and label_kind(listing.labels).OPEN:
+        raise DataError(
+            f"{listing.name} has {len(set(listing.names_in(train)))} classes and no part to "
+            "measure on",
+            expected="four classes at least: two to learn, and two others to measure on",
+        )
     if not held.files:
         raise DataError(
             f"every class of {listing.name} has one image only"
@@ -241,11 +267,17 @@ def _divide(listing: Listing, fraction: float, seed: int) -> tuple[Part, Part, t
             else f"{listing.name} has one image only",
             expected="two at least, to learn from one and measure on the other",
         )
-    note = (
-        f"no validation part: {len(held.files)} of {len(train.files)} images are held out "
-        f"({fraction:.0%} of each class, chosen by a hash of the file's name)"
-    )
+    share = f"{fraction:.0%} of each class, chosen by a hash of the file's name"
+    if label_kind(listing.labels).OPEN:
+        classes = len(set(listing.names_in(held)))
+        share = f"all of {classes} classes, chosen by a hash of the name"
+    note = f"no validation part: {_images(held)} of {_images(train)} images are held out ({share})"
     return rest, held, (note,)
+
+
+def _images(part: Part) -> int:
+    """Of several things in one image, each is a sample of its own."""
+    return len({path for path, _ in part.files})
 
 
 def _part_for(listing: Listing, split: str) -> Part:
@@ -274,10 +306,10 @@ def _build(listing: Listing, part: Part, split: str, class_names: tuple[str, ...
         (sorted({index[name] for name in kind.names(label)})[:1], relative_name(path, part.root), i)
         for i, (path, label) in enumerate(part.files)
     )
-    samples = tuple(
-        Sample(part.files[i][0], kind.target(part.files[i][1], index)) for _, _, i in order
-    )
-    return Dataset(part.root, split, class_names, samples, listing.labels)
+    targets = ((part.files[i][0], kind.target(part.files[i][1], index)) for _, _, i in order)
+    samples = tuple(Sample(path, target, kind.region(target)) for path, target in targets)
+    links = tuple((index[one], index[other]) for one, other in listing.links)
+    return Dataset(part.root, split, class_names, samples, listing.labels, links)
 
 
 def _content_hash(path: Path) -> str:

@@ -47,6 +47,7 @@ class Listing:
         notes: What a person should know about the reading, one sentence each.
         labels: Kind of the labels, one of ``data.labels.LABELS``.
         class_names: Classes in the source's own order, where it states them; else empty.
+        links: Pairs of them that belong together, such as the ends of a limb.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Listing:
     notes: tuple[str, ...] = ()
     labels: str = "class"
     class_names: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
 
     def names_in(self, part: Part) -> Iterator[str]:
         """The classes that the labels of a part speak of, each as often as they do."""

@@ -26,7 +26,6 @@ from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.manifest import Precision
 from mobilens.runtime.predictor import BundlePredictor
 from mobilens.runtime.verify import verify_bundle
-from mobilens.vision.tasks import task_vision
 
 
 def export_checkpoint(
@@ -91,8 +90,7 @@ def export_float(
         seal(temporary, manifest)
         if dataset is not None:
             before, after = _measured(temporary, kind, original)
-            main = task_vision(checkpoint.task.kind).MAIN_SCORE
-            manifest = replace(manifest, accuracy=stated_accuracy(main, before, after))
+            manifest = replace(manifest, accuracy=stated_accuracy(before, after))
             seal(temporary, manifest)
         try:
             report = verify_bundle(temporary)

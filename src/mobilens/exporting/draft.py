@@ -123,17 +123,16 @@ def seal(path: Path, manifest: Manifest) -> None:
     file.write_bytes(write_manifest(file.read_bytes(), manifest, path))
 
 
-def stated_accuracy(name: str, checkpoint: Evaluation, file: Evaluation | None) -> Accuracy:
+def stated_accuracy(checkpoint: Evaluation, file: Evaluation | None) -> Accuracy:
     """Say what checkpoint and file reached.
 
     Args:
-        name: Name of the main score.
         checkpoint: Measured on the checkpoint.
         file: Measured on the file; None where it is not run here.
     """
     return Accuracy(
-        checkpoint={name: checkpoint.scores.main.value},
-        file={} if file is None else {name: file.scores.main.value},
+        checkpoint=checkpoint.scores.stated,
+        file={} if file is None else file.scores.stated,
         dataset=MeasuredOn(
             name=dataset_name(checkpoint.dataset),
             fingerprint=checkpoint.dataset.fingerprint(),
@@ -166,6 +165,7 @@ def _public(provenance: dict[str, Any]) -> dict[str, Any]:
         "recipe": settings.get("recipe"),
         "seed": settings.get("seed"),
         "data_fingerprint": provenance.get("data_fingerprint"),
+        "val_fraction": settings.get("val_fraction"),
         "quantisation": provenance.get("quantisation"),
     }
 
@@ -202,7 +202,7 @@ def _golden_pixels(predictor: TorchPredictor, dataset: Dataset | None) -> list[P
     # Spread over the set, whose order is by class.
     for index in np.linspace(0, len(samples) - 1, min(GOLDEN_SAMPLES, len(samples))).astype(int):
         with contextlib.suppress(ImageError):  # the evaluation names what cannot be read
-            photos.append(_coarse(load_prepared(samples[index].path, preprocessing)))
+            photos.append(_coarse(load_prepared(samples[index].source, preprocessing)))
     if photos:
         return photos
     stream = np.random.default_rng(0)

@@ -24,6 +24,7 @@ from mobilens.graph.ops import Graph
 from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.manifest import Integers
 from mobilens.spec import codec
+from mobilens.vision.image import Region
 from mobilens.vision.predictor import Pixels
 
 # Fewer images are learnt by heart.
@@ -40,7 +41,7 @@ class Bounds:
         max_drop: Largest drop of the main score that is allowed, 0 to 1.
     """
 
-    calibration: Sequence[Path]
+    calibration: Sequence[Path | Region]
     max_drop: float
 
     @property

@@ -13,6 +13,7 @@ from mobilens.exporting.int8 import Bounds, export_int8
 from mobilens.exporting.original import Original
 from mobilens.exporting.targets import target_named
 from mobilens.runtime.manifest import Precision
+from mobilens.vision.image import Region
 
 # Of computing in fewer bits; float16 stores in them alone.
 USUAL_DROP = 0.01
@@ -32,7 +33,7 @@ class Order:
 
     original: Original
     max_drop: float | None
-    calibration: Sequence[Path] = ()
+    calibration: Sequence[Path | Region] = ()
     threads: int | None = None
 
     def carry_out(self, path: Path, target: str, precision: Precision) -> Exported:

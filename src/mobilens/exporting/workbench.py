@@ -24,7 +24,6 @@ from mobilens.runtime.predictor import BundlePredictor
 from mobilens.runtime.stopwatch import medians
 from mobilens.runtime.verify import verify_bundle
 from mobilens.vision.intervals import Estimate
-from mobilens.vision.tasks import task_vision
 
 # Another processor rounds some sums the other way, by one step of what values are stored in.
 TOLERANCES: dict[Precision, float] = {"float16": 0.02, "bfloat16": 0.1, "int8": 0.1}
@@ -168,7 +167,7 @@ class Workbench:
             precision=precision,
             reduction=reduction,
             tolerance=TOLERANCES[precision],
-            accuracy=stated_accuracy(task_vision(task.kind).MAIN_SCORE, before, after),
+            accuracy=stated_accuracy(before, after),
         )
         with written_together(path, self._target.companions) as temporary:
             manifest = self._copy(measured.file, temporary, manifest)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from mobilens.atomic import written
+from mobilens.data.dataset import Dataset
 from mobilens.data.lint.finding import SEVERITIES
 from mobilens.errors import ImageError, MissingExtraError
 from mobilens.evaluation import WrongAnswer, dataset_name
@@ -109,10 +110,16 @@ def _context(report: RunReport) -> dict[str, Any]:
             if one.kind in ("leak", "near_leak") and one.severity == "problem"
         ],
         "skipped": (*report.skipped, *report.evaluation.skipped),
-        "train_counts": report.train.class_counts(),
-        "val_counts": report.evaluation.dataset.class_counts(),
+        "counts": _counts(report.train, report.evaluation.dataset),
         "recipe_text": json.dumps(report.recipe, indent=2, ensure_ascii=False),
     }
+
+
+def _counts(train: Dataset, val: Dataset) -> list[tuple[str, int, int]]:
+    """Of each class, what there is to learn from and to measure on; each may have its own."""
+    learnt, measured = train.class_counts(), val.class_counts()
+    names = dict.fromkeys((*learnt, *measured))
+    return [(name, learnt.get(name, 0), measured.get(name, 0)) for name in names]
 
 
 def _weakest(scores: ClassificationScores) -> list[ClassScores]:

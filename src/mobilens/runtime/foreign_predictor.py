@@ -13,7 +13,7 @@ from mobilens.runtime.engines import Port
 from mobilens.runtime.foreign import Foreign, is_foreign, open_foreign
 from mobilens.runtime.preparation import EXAMPLE, Preparation, read_preparation
 from mobilens.spec.task import TaskSpec
-from mobilens.vision.predictor import Pixels, RawOutputs
+from mobilens.vision.predictor import Learnt, Pixels, RawOutputs
 
 REMEDY = f"--preprocess {EXAMPLE}"
 # Probabilities of 8 bits, of many classes, add up to one no better than that.
@@ -27,10 +27,10 @@ class ForeignPredictor:
     Attributes:
         path: The file.
         task: What it answers, and how its pixels are prepared, as was said.
-        data_fingerprint: None: nothing is known of what it learnt from.
+        learnt: Nothing is known of what it learnt from.
     """
 
-    data_fingerprint: str | None = None
+    learnt = Learnt()
 
     def __init__(
         self,

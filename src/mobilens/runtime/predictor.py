@@ -12,7 +12,7 @@ from mobilens.runtime.bundle import read_bundle
 from mobilens.runtime.engines import engine_type
 from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.manifest import Manifest
-from mobilens.vision.predictor import Pixels, RawOutputs
+from mobilens.vision.predictor import Learnt, Pixels, RawOutputs
 
 
 class BundlePredictor:
@@ -22,7 +22,7 @@ class BundlePredictor:
         path: The file.
         manifest: What it says about itself.
         task: What it answers, and how its pixels are prepared.
-        data_fingerprint: Of the photos that it learnt from and was chosen on, where it is known.
+        learnt: What it learnt from, as far as it is known.
         engine: The engine that runs it.
     """
 
@@ -49,7 +49,7 @@ class BundlePredictor:
         self.path = Path(path)
         self.manifest, kind = _checked_manifest(self.path)
         self.task = self.manifest.task
-        self.data_fingerprint: str | None = self.manifest.provenance.get("data_fingerprint")
+        self.learnt = Learnt.of(self.manifest.provenance)
         if threads is None and self.manifest.threads:
             # It may have been made on a larger machine.
             threads = min(self.manifest.threads, usable_cores())

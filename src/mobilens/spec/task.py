@@ -58,11 +58,13 @@ class TaskSpec:
         kind: Name of the task, such as ``"classify"``.
         class_names: Names in the order of the outputs.
         preprocessing: How pixels are prepared.
+        links: Pairs of names, by their place, that belong together, such as the ends of a limb.
     """
 
     kind: str
     class_names: tuple[str, ...]
     preprocessing: Preprocessing = Preprocessing()
+    links: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         for name, item in codec.read_fields(self, "task").items():
@@ -73,6 +75,11 @@ class TaskSpec:
         twice = [name for name, count in Counter(self.class_names).items() if count > 1]
         if twice:
             raise SpecError(f"the class name {twice[0]!r} stands twice", expected="each once")
+        for link in self.links:
+            if not all(0 <= end < len(self.class_names) for end in link):
+                raise SpecError(
+                    f"a link is {link}", expected=f"two of 0 to {len(self.class_names) - 1}"
+                )
 
     def to_json(self) -> dict[str, Any]:
         """Give JSON values that ``from_json`` reads back unchanged."""

@@ -60,6 +60,7 @@ TASKS: dict[str, TorchTask | str] = {
     "classify": "mobilens.tasks.classification",
     "detect": "mobilens.tasks.detection",
     "segment": "mobilens.tasks.segmentation",
+    "keypoints": "mobilens.tasks.keypoints",
 }
 
 

@@ -14,7 +14,9 @@ from mobilens.nn.checkpoint import Checkpoint
 from mobilens.spec.task import TaskSpec
 from mobilens.tasks import build_trained, torch_task
 from mobilens.tasks.normalise import Normalise
-from mobilens.vision.predictor import Pixels
+from mobilens.vision.predictor import Learnt, Pixels
+
+UNKNOWN = Learnt()
 
 
 class TorchPredictor:
@@ -24,7 +26,7 @@ class TorchPredictor:
         net: Maps normalised (N, 3, H, W) to raw scores.
         task: What it answers.
         device: Where it runs; the net is moved there.
-        data_fingerprint: Of the photos that it learnt from and was chosen on, where it is known.
+        learnt: What it learnt from, as far as it is known.
     """
 
     def __init__(
@@ -32,10 +34,10 @@ class TorchPredictor:
         net: nn.Module,
         task: TaskSpec,
         device: torch.device | str = "cpu",
-        data_fingerprint: str | None = None,
+        learnt: Learnt = UNKNOWN,
     ) -> None:
         self.task = task
-        self.data_fingerprint = data_fingerprint
+        self.learnt = learnt
         self._device = torch.device(device)
         self._net = net.to(self._device)
         self._normalise = Normalise(task.preprocessing).to(self._device)
@@ -70,5 +72,5 @@ def load_torch_predictor(path: Path, device: torch.device | str = "cpu") -> Torc
         build_trained(checkpoint),
         checkpoint.task,
         device,
-        checkpoint.provenance.get("data_fingerprint"),
+        Learnt.of(checkpoint.provenance),
     )

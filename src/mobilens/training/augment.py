@@ -34,6 +34,7 @@ class Augmentation:
         geometry: ``"crop"`` shows a random part of the image, stretched; ``"jitter"`` shows it
             larger or smaller than it fits, cut off or with grey around it.
         jitter_scale: For ``"jitter"``: smallest and largest size, 1 where the image just fits.
+        rotation: For ``"jitter"``: furthest that a view is turned either way, degrees.
         mosaic: Share of views that are put together of four images (arXiv 2004.10934).
         close_mosaic: Share of the epochs, at the end, that have none.
         policy: ``"trivial"`` applies one operation of TrivialAugment (arXiv 2103.10158) a view,
@@ -52,6 +53,7 @@ class Augmentation:
     cutmix: float = 0.0
     geometry: Literal["crop", "jitter"] = "crop"
     jitter_scale: tuple[float, float] = (0.5, 1.5)
+    rotation: float = 0.0
     mosaic: float = 0.0
     close_mosaic: float = 0.2
 
@@ -75,7 +77,7 @@ class Augmentation:
         for name in ("random_erasing", "mosaic", "close_mosaic"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SpecError(f"{name} is {getattr(self, name)}", expected="0 to 1")
-        for name in ("mixup", "cutmix"):
+        for name in ("mixup", "cutmix", "rotation"):
             if not getattr(self, name) >= 0:
                 raise SpecError(f"{name} is {getattr(self, name)}", expected="0 or more")
 

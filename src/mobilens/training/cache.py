@@ -20,7 +20,7 @@ from mobilens.cores import usable_cores
 from mobilens.data.dataset import Dataset, Sample, SkippedFile
 from mobilens.errors import ImageError
 from mobilens.observer import SILENT, Observer
-from mobilens.vision.image import Placed
+from mobilens.vision.image import Placed, Region
 from mobilens.vision.resize import Placement
 
 # Above this, pixels live in a file that the system pages in and out.
@@ -61,7 +61,7 @@ class PixelCache:
 
 def read_all(
     dataset: Dataset,
-    decode: Callable[[Path], Placed],
+    decode: Callable[[Path | Region], Placed],
     *,
     observer: Observer = SILENT,
     label: str = "",
@@ -70,7 +70,7 @@ def read_all(
 
     Args:
         dataset: What to read.
-        decode: Path to pixels; it may raise ImageError.
+        decode: A file, or a region of it, to pixels; it may raise ImageError.
         observer: Is told of progress.
         label: What the progress is called.
     """
@@ -81,7 +81,7 @@ def read_all(
 
     def attempt(sample: Sample) -> Placed | ImageError:
         try:
-            return decode(sample.path)
+            return decode(sample.source)
         except ImageError as error:
             return error
 

@@ -285,6 +285,26 @@ def _segment() -> Recipe:
     )
 
 
+def _keypoints() -> Recipe:
+    """Points of a thing, from ImageNet weights to hundreds of photos."""
+    return Recipe(
+        "keypoints",
+        epochs=60,
+        batch_size=16,
+        lr=1e-3,
+        weight_decay=0.05,
+        clip_norm=10.0,
+        warmup_epochs=2,
+        frozen_stride=2,
+        ema_epochs=2,
+        label_smoothing=0.0,
+        balance="none",
+        augmentation=Augmentation(
+            geometry="jitter", policy="colour", jitter_scale=(0.75, 1.3), rotation=30.0
+        ),
+    )
+
+
 # A name that stands for a module is a function of that name in it.
 RECIPES: dict[str, Callable[[], Recipe] | str] = {
     "transfer": _transfer,
@@ -295,6 +315,7 @@ RECIPES: dict[str, Callable[[], Recipe] | str] = {
     "scratch": _scratch,
     "detect": _detect,
     "segment": _segment,
+    "keypoints": _keypoints,
     "mobilenet_v1": "mobilens.training.papers",
     "mobilenet_v2": "mobilens.training.papers",
     "mobilenet_v3": "mobilens.training.papers",
@@ -318,7 +339,7 @@ def build_recipe(name: str) -> Recipe:
 
 
 # Of tasks that have one recipe, with weights and without.
-OF_TASK = {"detect": "detect", "segment": "segment"}
+OF_TASK = {"detect": "detect", "segment": "segment", "keypoints": "keypoints"}
 
 
 def default_recipe(task: str, model: str, *, has_weights: bool) -> Recipe:

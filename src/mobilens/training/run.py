@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mobilens.data.dataset import Dataset, DataSplits, SkippedFile, load_splits
 from mobilens.data.files import common_folder
+from mobilens.data.labels import label_kind
 from mobilens.data.listing import some
 from mobilens.data.names import relative_name
 from mobilens.errors import DataError, UnknownNameError, UsageError, WeightsError
@@ -147,7 +148,7 @@ def _run(
     here = settings.located()
     source = here.source
     vision = task_vision(settings.task)
-    splits = load_splits(source, labels=vision.LABELS)
+    splits = load_splits(source, labels=vision.LABELS, val_fraction=settings.val_fraction)
     for note in splits.notes:
         observer.say(note)
     if world.leads:
@@ -156,7 +157,7 @@ def _run(
     begun = _begun(folder)
     start = begun or _new_start(here, len(splits.train.class_names), observer)
     recipe = settings.resolved_recipe(has_weights=start.name is not None)
-    start, task_spec = _described(start, recipe, settings, splits.train.class_names)
+    start, task_spec = _described(start, recipe, settings, splits.train)
     task = torch_task(settings.task)
     data, splits, skipped = _read(splits, task_spec, settings, observer)
     recipe = _fit_to_size(recipe, len(data.train), observer)
@@ -224,7 +225,7 @@ class _Start:
 
 
 def _described(
-    start: _Start, recipe: Recipe, settings: TrainSettings, class_names: tuple[str, ...]
+    start: _Start, recipe: Recipe, settings: TrainSettings, train: Dataset
 ) -> tuple[_Start, TaskSpec]:
     """What task and recipe change in the model and in how its pixels are prepared."""
     vision = task_vision(settings.task)
@@ -232,10 +233,10 @@ def _described(
     kind = settings.head or vision.HEADS[0]
     if kind not in vision.HEADS:
         raise UnknownNameError.among(f"head of {settings.task}", kind, vision.HEADS)
-    if vision.OUTPUT_STRIDE is not None:
-        model = model.with_output_stride(vision.OUTPUT_STRIDE)
+    if stride := settings.output_stride or vision.OUTPUT_STRIDE:
+        model = model.with_output_stride(stride)
     if model.head.kind != kind:
-        model = model.with_head(kind, len(class_names))
+        model = model.with_head(kind, len(train.class_names))
     if recipe.dropout is not None and isinstance(model.head, ClassifierHead):
         model = replace(model, head=replace(model.head, dropout=recipe.dropout))
     preprocessing = replace(
@@ -243,7 +244,9 @@ def _described(
     )
     if vision.RESIZE == "letterbox":
         preprocessing = replace(preprocessing, fill=GREY)
-    return replace(start, model=model), TaskSpec(settings.task, class_names, preprocessing)
+    # What is learnt of is nothing that answers speak of, where they are to be of others.
+    names = () if label_kind(train.labels).OPEN else train.class_names
+    return replace(start, model=model), TaskSpec(settings.task, names, preprocessing, train.links)
 
 
 def _provenance(settings: TrainSettings, start: _Start, data: TrainData) -> dict[str, Any]:
@@ -312,13 +315,13 @@ def _read(
     short_side = math.ceil(max(preprocessing.size) * 8 / 7)
     train = read_all(
         splits.train,
-        lambda path: load_short_side(path, short_side, fill=preprocessing.fill),
+        lambda image: load_short_side(image, short_side, fill=preprocessing.fill),
         observer=observer,
         label="reading training images",
     )
     val = read_all(
         splits.val,
-        lambda path: load_placed(path, preprocessing),
+        lambda image: load_placed(image, preprocessing),
         observer=observer,
         label="reading validation images",
     )
@@ -394,10 +397,9 @@ def _fit_to_size(recipe: Recipe, images: int, observer: Observer) -> Recipe:
 
 def _build_net(task: TorchTask, start: _Start, recipe: Recipe, steps: int) -> nn.Module:
     net = task.build_net(start.model)
-    if start.weights is not None and isinstance(start.model.head, ClassifierHead):
-        apply_pretrained(net, start.weights)
-    elif start.weights is not None:
-        apply_backbone(net, start.weights)
+    if start.weights is not None:
+        whole = start.weights.classifies and isinstance(start.model.head, ClassifierHead)
+        (apply_pretrained if whole else apply_backbone)(net, start.weights)
     elif recipe.init_std is not None:
         init_weights(net, recipe.init_std)
     for module in net.modules():

@@ -14,6 +14,7 @@ from mobilens.spec import codec
 from mobilens.spec.model import ModelSpec, WidthRule
 from mobilens.spec.zoo import build_spec
 from mobilens.training.recipe import Recipe, build_recipe, default_recipe
+from mobilens.vision.predictor import VAL_FRACTION
 from mobilens.vision.tasks import task_vision
 
 SETTINGS_FILE = "recipe.json"
@@ -28,7 +29,9 @@ class TrainSettings:
         model: Architecture.
         width: Width multiplier.
         width_rule: Rule by which channels are rounded.
-        resolution: Input side, pixels; None for the paper's.
+        resolution: Input side, or (height, width), pixels; None for the task's or the paper's.
+        output_stride: Of the backbone, 8, 16 or 32; None for the task's.
+        reduced_tail: Of V3, half as many channels after the last stride.
         weights: ``"auto"``, ``"none"``, a name or a file.
         recipe: How it is trained; None chooses by whether there are weights.
         epochs: In place of the recipe's; None keeps it. Likewise the next two.
@@ -36,6 +39,7 @@ class TrainSettings:
         lr: Highest learning rate.
         task: What is learnt.
         head: Kind of head, one of ``spec.heads.HEADS``; the task's own by default.
+        val_fraction: Share of the data that is held out to measure on, where it is not divided.
         seed: Of everything random.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ...
         minutes: Time for everything up to the checkpoint; epochs are cut to fit it. None: no limit.
@@ -55,10 +59,13 @@ class TrainSettings:
     model: str = "mobilenet_v3_small"
     width: float = 1.0
     width_rule: WidthRule = "paper"
-    resolution: int | None = None
+    resolution: int | tuple[int, int] | None = None
+    output_stride: int | None = None
+    reduced_tail: bool = False
     weights: str = "auto"
     task: str = "classify"
     head: str = ""
+    val_fraction: float = VAL_FRACTION
     seed: int = 0
     device: str = "auto"
     minutes: float | None = None
@@ -74,6 +81,8 @@ class TrainSettings:
             object.__setattr__(self, name, item)
         if self.minutes is not None and not self.minutes > 0:
             raise SpecError(f"minutes is {self.minutes}", expected="above 0")
+        if not 0 < self.val_fraction < 1:
+            raise SpecError(f"val_fraction is {self.val_fraction}", expected="above 0 and below 1")
         if not 0 <= self.seed < 2**32:
             raise SpecError(f"seed is {self.seed}", expected="0 to 4,294,967,295")
 
@@ -97,6 +106,7 @@ class TrainSettings:
             width_rule=self.width_rule,
             resolution=self.resolution or task_vision(self.task).RESOLUTION,
             num_classes=num_classes,
+            reduced_tail=self.reduced_tail,
         )
 
     def resolved_recipe(self, *, has_weights: bool) -> Recipe:

@@ -13,7 +13,9 @@ from mobilens.errors import SpecError
 from mobilens.training.augment import Augmentation, Draws, random_crop
 from mobilens.training.cache import PixelCache
 from mobilens.training.cut import Cut, Rectangle
+from mobilens.training.turn import turned
 from mobilens.vision.tasks import VisionTask
+from mobilens.vision.view import View
 
 # Where the four images of a mosaic meet, as a share of the view.
 MEETING = (0.3, 0.7)
@@ -44,7 +46,7 @@ class Views:
     ) -> None:
         self._images, self._targets, self._task = images, targets, task
         self._size, self._how = size, how
-        self._fill = torch.tensor(fill, dtype=torch.uint8).view(3, 1, 1)
+        self._fill = fill
         self._merge = task.merge
         if how.mosaic and self._merge is None:
             raise SpecError(
@@ -64,12 +66,17 @@ class Views:
         """
         if self._how.geometry == "crop":
             cut = random_crop(self._size_of(index), self._size, draws, self._how)
-            return cut.pixels(self._images[index]), self._moved(index, cut)
+            return cut.pixels(self._images[index]), self._moved(index, cut.view())
         stream = np.random.default_rng([int(value * 2**24) for value in draws[:4]])
-        canvas = self._fill.repeat(1, *self._size)
+        canvas = torch.tensor(self._fill, dtype=torch.uint8).view(3, 1, 1).repeat(1, *self._size)
         if mosaic and stream.random() < self._how.mosaic:
             return canvas, self._mosaic(canvas, index, stream)
-        return canvas, self._place(canvas, index, Rectangle(0, 0, *self._size), stream)
+        view = self._place(canvas, index, Rectangle(0, 0, *self._size), stream)
+        if self._how.rotation:
+            degrees = self._how.rotation * stream.uniform(-1, 1)
+            canvas, turn = turned(canvas, degrees, self._fill)
+            view = view.then(turn)
+        return canvas, self._moved(index, view)
 
     def _mosaic(self, canvas: Tensor, index: int, stream: np.random.Generator) -> Any:
         """Put four images around a point."""
@@ -84,7 +91,7 @@ class Views:
         others = stream.integers(0, len(self._images), 3)
         indices = stream.permutation([index, *others])
         seen = [
-            self._place(canvas, int(one), part, stream)
+            self._moved(int(one), self._place(canvas, int(one), part, stream))
             for one, part in zip(indices, parts, strict=True)
         ]
         assert self._merge is not None
@@ -92,12 +99,12 @@ class Views:
 
     def _place(
         self, canvas: Tensor, index: int, part: Rectangle, stream: np.random.Generator
-    ) -> Any:
-        """Paint an image into a part of the canvas; gives what can be seen of its truth."""
+    ) -> View:
+        """Paint an image into a part of the canvas."""
         cut = self._jittered(self._size_of(index), part, stream)
         top, left, height, width = cut.target
         canvas[:, top : top + height, left : left + width] = cut.pixels(self._images[index])
-        return self._moved(index, cut)
+        return cut.view()
 
     def _jittered(
         self, image_size: tuple[int, int], part: Rectangle, stream: np.random.Generator
@@ -136,5 +143,5 @@ class Views:
         _, height, width = self._images[index].shape
         return height, width
 
-    def _moved(self, index: int, cut: Cut) -> Any:
-        return self._task.move(self._targets[index], cut.view())
+    def _moved(self, index: int, view: View) -> Any:
+        return self._task.move(self._targets[index], view)

@@ -28,6 +28,7 @@ OUTPUT_STRIDE = None
 merge = None  # an image of several classes has none
 HEADS = ("classifier",)
 SHOW_OPTIONS = ("top",)
+PICTURES: dict[str, Any] = {}
 MISTAKE_SIDE = None
 WORDS = Words(
     use="Label a photo",
@@ -178,6 +179,13 @@ def csv_rows(prediction: ClassificationPrediction, top: int = 5) -> list[list[st
     """Give one row."""
     pairs = ((label, f"{probability:.6g}") for label, probability in prediction.top(top))
     return [[cell for pair in pairs for cell in pair]]
+
+
+def mistakes(
+    predictions: Sequence[ClassificationPrediction], targets: Sequence[int]
+) -> list[Mistake | None]:
+    """Describe what is wrong with each answer by itself."""
+    return [mistake(one, target) for one, target in zip(predictions, targets, strict=True)]
 
 
 def mistake(prediction: ClassificationPrediction, target: int) -> Mistake | None:

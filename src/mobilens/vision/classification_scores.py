@@ -104,6 +104,11 @@ class ClassificationScores:
         occurring.sort(key=lambda pair: pair[0])
         return [one for _, one in occurring[:limit]]
 
+    @property
+    def stated(self) -> dict[str, float]:
+        """What a model file states."""
+        return {"top1": self.main.value}
+
     def to_json(self) -> dict[str, Any]:
         """Give every figure as JSON values, fractions from 0 to 1."""
         return {

@@ -29,6 +29,7 @@ RESOLUTION = 320
 OUTPUT_STRIDE = None
 HEADS = ("anchor_free", "ssdlite")
 SHOW_OPTIONS = ("min_score",)
+PICTURES: dict[str, Any] = {}
 MISTAKE_SIDE = 448
 RIGHT = Stroke("blue", (0, 104, 168), False, "found and right")
 WRONG = Stroke("orange", (200, 72, 0), False, "found and wrong")
@@ -274,6 +275,13 @@ def _found_by(shown: DetectionPrediction, other: DetectionPrediction) -> bool:
         & (np.abs(wanted.scores[:, None] - other.scores[None]) <= SAME_SCORE)
     )
     return bool(same.any(1).all())
+
+
+def mistakes(
+    predictions: Sequence[DetectionPrediction], targets: Sequence[BoxTarget]
+) -> list[Mistake | None]:
+    """Describe what is wrong with each answer by itself."""
+    return [mistake(one, target) for one, target in zip(predictions, targets, strict=True)]
 
 
 def mistake(prediction: DetectionPrediction, target: BoxTarget) -> Mistake | None:

@@ -84,6 +84,11 @@ class DetectionScores:
         """Mean average precision with its 95 % interval, by resampling images."""
         return _with_interval(self.map, list(self.matches.drawn()))
 
+    @property
+    def stated(self) -> dict[str, float]:
+        """What a model file states."""
+        return {"map": self.map}
+
     def to_json(self) -> dict[str, Any]:
         """Give every figure as JSON values."""
         return {

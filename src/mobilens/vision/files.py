@@ -15,7 +15,7 @@ import numpy as np
 from mobilens.cores import usable_cores
 from mobilens.errors import ImageError, UsageError
 from mobilens.spec.task import Preprocessing
-from mobilens.vision.image import Placed, load_placed
+from mobilens.vision.image import Placed, Region, load_placed
 from mobilens.vision.predictor import Predictor
 from mobilens.vision.tasks import Prediction, task_vision
 
@@ -44,7 +44,7 @@ class _Loaded:
 
 def predict_files(
     predictor: Predictor,
-    paths: Iterable[str | Path],
+    paths: Iterable[str | Path | Region],
     *,
     batch_size: int = 32,
     threads: int | None = None,
@@ -57,7 +57,7 @@ def predict_files(
 
     Args:
         predictor: Answers a batch; its task says how pixels are prepared.
-        paths: Files; taken from the iterable as they are needed.
+        paths: Files, or regions of them; taken from the iterable as they are needed.
         batch_size: Files to a batch, 1 or more.
         threads: Threads that decode; one for each core that this process may use by default.
 
@@ -72,7 +72,7 @@ def predict_files(
 
 
 def _answers(
-    predictor: Predictor, paths: Iterable[str | Path], batch_size: int, threads: int
+    predictor: Predictor, paths: Iterable[str | Path | Region], batch_size: int, threads: int
 ) -> Generator[FileResult, None, None]:
     decode = task_vision(predictor.task.kind).decode
     # While the engine answers one batch, the threads fill the next.
@@ -94,13 +94,13 @@ def _answers(
 
 
 def _load_ahead(
-    paths: Iterable[str | Path], preprocessing: Preprocessing, threads: int, ahead: int
+    paths: Iterable[str | Path | Region], preprocessing: Preprocessing, threads: int, ahead: int
 ) -> Generator[_Loaded, None, None]:
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     waiting: deque[Future[_Loaded]] = deque()
     try:
         for path in paths:
-            waiting.append(pool.submit(_load, os.fspath(path), preprocessing))
+            waiting.append(pool.submit(_load, path, preprocessing))
             if len(waiting) >= ahead:
                 yield waiting.popleft().result()
         while waiting:
@@ -110,8 +110,9 @@ def _load_ahead(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _load(path: str, preprocessing: Preprocessing) -> _Loaded:
+def _load(source: str | Path | Region, preprocessing: Preprocessing) -> _Loaded:
+    path = os.fspath(source)
     try:
-        return _Loaded(path, load_placed(path, preprocessing), None)
+        return _Loaded(path, load_placed(source, preprocessing), None)
     except ImageError as error:
         return _Loaded(path, None, error.given.removeprefix(f"{path}: "))

@@ -7,7 +7,9 @@ first frame. EXIF orientation is applied.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from PIL import Image
 from mobilens.errors import ImageError
 from mobilens.spec.task import Preprocessing
 from mobilens.vision.decode import MAX_PIXELS, Colour, Decoded, Source, decode, opened, read_size
-from mobilens.vision.orientation import stored_box, swaps_sides, turn_upright
+from mobilens.vision.orientation import Box, stored_box, swaps_sides, turn_upright
 from mobilens.vision.predictor import Pixels
 from mobilens.vision.resize import (
     Placement,
@@ -30,6 +32,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
     "Placed",
+    "Region",
     "decode_image",
     "image_size",
     "load_placed",
@@ -60,13 +63,31 @@ IMAGE_SUFFIXES = frozenset(
     )
 )
 WHITE: Colour = (255, 255, 255)
-# What can be made ready for a net.
-Photo = Source | Image.Image | Pixels
 
 _RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
+
+
+@dataclass(frozen=True, order=True)
+class Region:
+    """A part of an image file that is asked about by itself.
+
+    Attributes:
+        path: The file.
+        box: Left, top, right, bottom in the upright image, pixels; it may reach beyond.
+    """
+
+    path: Path
+    box: Box
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
+
+
+# What can be made ready for a net.
+Photo = Source | Region | Image.Image | Pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,14 +129,14 @@ def image_size(source: Source) -> tuple[int, int]:
     return read_size(source)
 
 
-def load_prepared(source: Source, preprocessing: Preprocessing) -> Pixels:
+def load_prepared(source: Source | Region, preprocessing: Preprocessing) -> Pixels:
     """Load the pixels that a net reads, decoding and resizing no more than they need.
 
     The same as ``prepare(decode_image(source))``, except that a JPEG is decoded at a reduced scale
     where that changes the pixels by less than 0.5 of 255 in the mean (``vision.resize``).
 
     Args:
-        source: Path, or the file's bytes.
+        source: Path, the file's bytes, or a region of a file.
         preprocessing: Size and geometry; ``mean`` and ``std`` are not applied.
 
     Returns:
@@ -131,8 +152,8 @@ def load_placed(source: Photo, preprocessing: Preprocessing) -> Placed:
     """The same of a photo of any kind, with where in it the pixels lie.
 
     Args:
-        source: Path, the file's bytes, a Pillow image of any mode, or an array as ``prepare``
-            takes it.
+        source: Path, the file's bytes, a region of a file, a Pillow image of any mode, or an array
+            as ``prepare`` takes it.
         preprocessing: Size and geometry.
 
     Raises:
@@ -142,32 +163,54 @@ def load_placed(source: Photo, preprocessing: Preprocessing) -> Placed:
         return _laid_out(_of_array(source), preprocessing)
     if isinstance(source, Image.Image):
         return _laid_out(opened(source, preprocessing.fill), preprocessing)
+    file, box = _divided(source)
     decoded = decode(
-        source,
+        file,
         preprocessing.fill,
-        lambda size: decode_reduction(place(size, preprocessing)),
+        lambda size: decode_reduction(place(size, preprocessing, box)),
     )
-    return _laid_out(decoded, preprocessing)
+    return _laid_out(decoded, preprocessing, box)
 
 
-def load_short_side(source: Source, short_side: int, *, fill: Colour = WHITE) -> Placed:
+def _divided(source: Source | Region) -> tuple[Source, Box | None]:
+    """The file, and the part of it that is meant; None for all."""
+    return (source.path, source.box) if isinstance(source, Region) else (source, None)
+
+
+def load_short_side(source: Source | Region, short_side: int, *, fill: Colour = WHITE) -> Placed:
     """Load a whole image with its short side at ``short_side`` pixels, or as it is if smaller.
 
+    Of a region, as much is loaded as lies inside of its image.
+
     Args:
-        source: Path, or the file's bytes.
+        source: Path, the file's bytes, or a region of a file.
         short_side: Short side of the result; the long one keeps the aspect, rounded down.
         fill: RGB behind transparent pixels, 0 to 255.
 
     Raises:
         ImageError: As ``decode_image``.
     """
+    file, box = _divided(source)
 
     def placed(size: tuple[int, int]) -> Placement:
-        return place_whole(size, min(short_side, *size))
+        part = box and _bounded(box, size)
+        sides = (part[2] - part[0], part[3] - part[1]) if part else size
+        return place_whole(size, max(1, min(short_side, *map(round, sides))), part)
 
-    decoded = decode(source, fill, lambda size: decode_reduction(placed(size)))
+    decoded = decode(file, fill, lambda size: decode_reduction(placed(size)))
     placement = placed(decoded.size)
     return Placed(np.array(_resized(decoded, placement, "bilinear")), placement)
+
+
+def _bounded(box: Box, size: tuple[int, int]) -> Box:
+    """The part of a box that lies inside of an image, a pixel at least."""
+    height, width = size
+    left, top = (
+        min(max(edge, 0.0), side - 1.0) for edge, side in zip(box[:2], (width, height), strict=True)
+    )
+    right = max(min(box[2], float(width)), left + 1)
+    bottom = max(min(box[3], float(height)), top + 1)
+    return left, top, right, bottom
 
 
 def load_thumbnail(source: Source, side: int) -> Pixels:
@@ -232,8 +275,8 @@ def _of_array(image: Pixels) -> Decoded:
     return Decoded(Image.fromarray(image), image.shape[:2])
 
 
-def _laid_out(decoded: Decoded, preprocessing: Preprocessing) -> Placed:
-    placement = place(decoded.size, preprocessing)
+def _laid_out(decoded: Decoded, preprocessing: Preprocessing, region: Box | None = None) -> Placed:
+    placement = place(decoded.size, preprocessing, region)
     image = _resized(decoded, placement, preprocessing.interpolation)
     height, width = preprocessing.size
     if placement.target_size != (height, width):

@@ -275,7 +275,15 @@ def resized(mask: NDArray[Value], size: tuple[int, int]) -> NDArray[Value]:
     height, width = size
     rows = ((np.arange(height) + 0.5) * mask.shape[0] / height).astype(np.int64)
     columns = ((np.arange(width) + 0.5) * mask.shape[1] / width).astype(np.int64)
-    chosen: NDArray[Value] = mask[rows[:, None], columns[None, :]]
+    return _looked_up(mask, rows, columns)
+
+
+def _looked_up(
+    mask: NDArray[Value], rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> NDArray[Value]:
+    """Give the pixels where some rows and some columns cross."""
+    # One axis after the other: rows are copied whole, which is faster than pixel by pixel.
+    chosen: NDArray[Value] = mask[rows][:, columns]
     return chosen
 
 
@@ -289,26 +297,26 @@ def move_mask(mask: Mask, view: View) -> Mask:
     Returns:
         The view's size, uint8.
     """
-    height, width = view.size
-    square = np.vstack([view.matrix, [0, 0, 1]])
-    back = np.linalg.inv(square)
-    y, x = np.mgrid[:height, :width] + 0.5
-    source = np.stack([x, y, np.ones_like(x)], -1) @ back[:2].T
-    columns, rows = (np.floor(source[..., axis]).astype(np.int64) for axis in (0, 1))
-    left, top, right, bottom = view.window
-    known = (
-        (columns >= 0)
-        & (columns < mask.shape[1])
-        & (rows >= 0)
-        & (rows < mask.shape[0])
-        & (x >= left)
-        & (x <= right)
-        & (y >= top)
-        & (y <= bottom)
-    )
-    moved = np.full((height, width), VOID, np.uint8)
-    moved[known] = mask[rows[known], columns[known]]
+    (a, b, left), (c, d, top), _ = np.linalg.inv(np.vstack([view.matrix, [0, 0, 1]]))
+    x, y = np.arange(view.size[1]) + 0.5, np.arange(view.size[0])[:, None] + 0.5
+    if b or c:
+        columns, across = _reached(a * x + b * y + left, mask.shape[1])
+        rows, down = _reached(c * x + d * y + top, mask.shape[0])
+        moved = mask[rows, columns]
+    else:  # scaled, shifted or mirrored: all pixels of a row come from one row
+        columns, across = _reached(a * x + left, mask.shape[1])
+        rows, down = _reached(d * y + top, mask.shape[0])
+        moved = _looked_up(mask, rows[:, 0], columns)
+    across &= (x >= view.window[0]) & (x <= view.window[2])
+    down &= (y >= view.window[1]) & (y <= view.window[3])
+    moved[~(across & down)] = VOID
     return moved
+
+
+def _reached(places: NDArray[np.float64], side: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Give the pixels that places along an axis fall on, and whether there are such pixels."""
+    found = np.floor(places).astype(np.int64)
+    return found.clip(0, side - 1), (found >= 0) & (found < side)
 
 
 def painted(parts: Sequence[Mask]) -> Mask:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +63,9 @@ class Placement:
         return moved
 
 
-def place(size: tuple[int, int], preprocessing: Preprocessing) -> Placement:
+def place(
+    size: tuple[int, int], preprocessing: Preprocessing, region: Box | None = None
+) -> Placement:
     """Say which part of an image a net reads, and where it comes to lie.
 
     Args:
@@ -70,8 +73,12 @@ def place(size: tuple[int, int], preprocessing: Preprocessing) -> Placement:
         preprocessing: ``"crop"`` follows torchvision and timm to the pixel: scale the image so
             that it covers the input over ``crop_fraction`` (rounded down), round its other side
             down too, then cut the middle, rounded to whole pixels of the scaled image.
+        region: Left, top, right, bottom of what is asked about, pixels: it just fits, whatever
+            ``preprocessing.resize`` is, with what lies around it. None for the whole image.
     """
     height, width = preprocessing.size
+    if region is not None:
+        return _place_region(size, (height, width), region)
     if preprocessing.resize == "crop":
         return Placement(
             _crop_box(size, preprocessing), (0, 0, width, height), (height, width), size
@@ -85,11 +92,47 @@ def place(size: tuple[int, int], preprocessing: Preprocessing) -> Placement:
     return Placement(whole, inner, (height, width), size)
 
 
-def place_whole(size: tuple[int, int], short_side: int) -> Placement:
-    """Place a whole image so that its short side is ``short_side``; the long one rounds down."""
-    height, width = _scaled_to_cover(size, (short_side, short_side))
-    whole = (0.0, 0.0, float(size[1]), float(size[0]))
-    return Placement(whole, (0, 0, width, height), (height, width), size)
+def _place_region(size: tuple[int, int], bounds: tuple[int, int], region: Box) -> Placement:
+    """Fit a region into ``bounds``; its middle is theirs."""
+    left, top, right, bottom = region
+    step = max((bottom - top) / bounds[0], (right - left) / bounds[1])
+    (x, far_x), (own_x, own_far_x) = _fit_axis((left + right) / 2, step, bounds[1], size[1])
+    (y, far_y), (own_y, own_far_y) = _fit_axis((top + bottom) / 2, step, bounds[0], size[0])
+    return Placement((own_x, own_y, own_far_x, own_far_y), (x, y, far_x, far_y), bounds, size)
+
+
+def _fit_axis(
+    middle: float, step: float, room: int, own: int
+) -> tuple[tuple[int, int], tuple[float, float]]:
+    """Along an axis, whole pixels of the input that lie inside of the image, and where there.
+
+    Args:
+        middle: Of the region, in the image.
+        step: Image pixels to an input pixel.
+        room: Pixels of the input.
+        own: Pixels of the image.
+    """
+    begin = middle - step * room / 2
+    first = min(max(math.ceil(-begin / step), 0), room - 1)
+    last = max(min(math.floor((own - begin) / step), room), first + 1)
+    # Of a region beside the image, its edge.
+    near = min(max(begin + first * step, 0.0), own - 1.0)
+    far = max(min(begin + last * step, float(own)), near + 1.0)
+    return (first, last), (near, far)
+
+
+def place_whole(size: tuple[int, int], short_side: int, region: Box | None = None) -> Placement:
+    """Place an image so that its short side is ``short_side``; the long one rounds down.
+
+    Args:
+        size: (height, width) of the upright image.
+        short_side: Pixels.
+        region: Part of the image in its place.
+    """
+    left, top, right, bottom = region or (0.0, 0.0, float(size[1]), float(size[0]))
+    part = (max(1, round(bottom - top)), max(1, round(right - left)))
+    height, width = _scaled_to_cover(part, (short_side, short_side))
+    return Placement((left, top, right, bottom), (0, 0, width, height), (height, width), size)
 
 
 def place_inside(size: tuple[int, int], bounds: tuple[int, int]) -> Placement:

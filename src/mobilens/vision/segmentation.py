@@ -12,11 +12,17 @@ from PIL import Image
 
 from mobilens.errors import MobilensError
 from mobilens.spec.task import TaskSpec
-from mobilens.vision.drawing import PALETTE, caption
+from mobilens.vision.drawing import caption
 from mobilens.vision.intervals import Estimate
 from mobilens.vision.masks import VOID, Mask, MaskArray, MaskTarget, move_mask, painted, resized
 from mobilens.vision.predictor import Pixels, RawOutputs
 from mobilens.vision.resize import Placement
+from mobilens.vision.segmentation_pictures import (
+    alpha_masks,
+    colour_of,
+    cutouts,
+    palette_masks,
+)
 from mobilens.vision.segmentation_scores import (
     SegmentationMetric,
     count,
@@ -35,6 +41,7 @@ RESOLUTION = 384
 OUTPUT_STRIDE = 16
 HEADS = ("lraspp", "deeplab")
 SHOW_OPTIONS: tuple[str, ...] = ()
+PICTURES = {"palette": palette_masks, "alpha": alpha_masks, "cutout": cutouts}
 MISTAKE_SIDE = 448
 WRONG = Stroke("red", (214, 40, 40), False, "pixels that are wrong")
 WORDS = Words(
@@ -283,6 +290,13 @@ def lost(
     return interval(value, [first - second for first, second in pairs])
 
 
+def mistakes(
+    predictions: Sequence[SegmentationPrediction], targets: Sequence[MaskTarget]
+) -> list[Mistake | None]:
+    """Describe what is wrong with each answer by itself."""
+    return [mistake(one, target) for one, target in zip(predictions, targets, strict=True)]
+
+
 def mistake(prediction: SegmentationPrediction, target: MaskTarget) -> Mistake | None:
     """Say which class suffers most; the severity is the share of wrong pixels."""
     truth = target.mask(prediction.classes.shape)
@@ -331,12 +345,3 @@ def draw_mistake(
     picture = image.copy()
     picture[shown] = (0.35 * image[shown] + 0.65 * np.array(WRONG.colour)).round().astype(np.uint8)
     return picture
-
-
-def colour_of(number: int) -> tuple[int, int, int]:
-    """Colour of a class: the first ones are told apart best."""
-    if number < len(PALETTE):
-        return PALETTE[number]
-    stream = np.random.default_rng(number)
-    red, green, blue = (int(part) for part in stream.integers(40, 216, 3))
-    return red, green, blue

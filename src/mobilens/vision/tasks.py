@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from mobilens.errors import UnknownNameError
 from mobilens.spec.task import TaskSpec
@@ -22,6 +23,9 @@ from mobilens.vision.predictor import RawOutputs
 from mobilens.vision.resize import Placement
 from mobilens.vision.view import View
 from mobilens.vision.words import Words
+
+# An image, (height, width, 3), RGB, uint8, and the answer for it, to a picture of its size.
+Render = Callable[[NDArray[np.uint8], Any], Image.Image]
 
 
 class Prediction(Protocol):
@@ -111,6 +115,14 @@ class Scores(Protocol):
         """The one figure that training maximises, 0 to 1; for classification top-1."""
         ...
 
+    @property
+    def stated(self) -> dict[str, float]:
+        """What a model file states of itself: the main figure by its name, and what answers need.
+
+        Each 0 to 1.
+        """
+        ...
+
     def to_json(self) -> dict[str, Any]:
         """Give every figure as JSON values; a figure that is not defined is None, never NaN."""
         ...
@@ -185,6 +197,10 @@ class VisionTask(Protocol):
     # classes, "min_score" which things. The functions with ``show`` take these and no others, and
     # so does a prediction's ``to_json``; each has a default.
     SHOW_OPTIONS: tuple[str, ...]
+    # Pictures that can be made of an answer besides ``draw``, by name: "palette" and "alpha" for
+    # masks, "cutout". Each is asked first what it makes of a model's answers, and raises a
+    # UsageError where that is nothing.
+    PICTURES: Mapping[str, Callable[[TaskSpec], Render]]
     MISTAKE_SIDE: int | None  # long side of a picture for ``draw_mistake``, pixels; None for any
 
     def decode(
@@ -262,8 +278,10 @@ class VisionTask(Protocol):
         """Give an answer as rows with these columns; none where nothing was found."""
         ...
 
-    def mistake(self, prediction: Any, target: Any) -> Mistake | None:
-        """Describe what is wrong with an answer, or None when it is right."""
+    def mistakes(
+        self, predictions: Sequence[Any], targets: Sequence[Any]
+    ) -> Sequence[Mistake | None]:
+        """Describe what is wrong with each answer of a data set; None for one that is right."""
         ...
 
     def draw(self, image: NDArray[np.uint8], prediction: Any, **show: Any) -> NDArray[np.uint8]:
@@ -301,6 +319,7 @@ TASKS: dict[str, str | VisionTask] = {
     "classify": "mobilens.vision.classification",
     "detect": "mobilens.vision.detection",
     "segment": "mobilens.vision.segmentation",
+    "keypoints": "mobilens.vision.keypoints",
 }
 
 

@@ -32,6 +32,7 @@ class Words:
 
     Attributes:
         use: What a model does with a photo; stands before the command that does it.
+        classes: What the names of a model are of.
         counted: What is counted of each class.
         mistakes: What stands after "3 of 20 images are" over the worst mistakes.
         answer: What stands before the answer of a mistake.
@@ -42,6 +43,7 @@ class Words:
     """
 
     use: str = "Answer for a photo"
+    classes: str = "classes"
     counted: str = "Images of each class"
     mistakes: str = "answered wrong; the worst come first. Look for wrong labels first."
     answer: str = ""

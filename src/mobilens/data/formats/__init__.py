@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -20,6 +21,7 @@ FORMATS = {
     "class": ("image_folder", "csv_file", "globs"),
     "boxes": ("coco", "yolo", "voc"),
     "masks": ("mask_folder", "coco_masks"),
+    "points": ("coco_points", "points_csv"),
 }
 EXPECTED = {
     "class": "a folder with one folder of images per class, a CSV file with a path and a label "
@@ -28,6 +30,8 @@ EXPECTED = {
     "JSON or YAML file itself",
     "masks": "a folder with images and masks side by side, such as images/ and masks/ (and a file "
     "that names the classes, beside them or after the folder), or COCO's JSON with outlines",
+    "points": "COCO's JSON with keypoints, or a CSV file with a path column and NAME_x, NAME_y "
+    "(and NAME_v: 0 where it is not known) for each point; or the folder that holds it",
 }
 
 
@@ -65,7 +69,8 @@ def read_source(source: Source, labels: str = "class") -> Listing:
         module = cast(Format, importlib.import_module(f"mobilens.data.formats.{name}"))
         if module.recognises(arguments):
             try:
-                return module.read(arguments)
+                # Kinds of labels may share a format.
+                return replace(module.read(arguments), labels=labels)
             except OSError as error:
                 raise DataError(f"{error.filename} cannot be read: {error.strerror}") from None
     raise _unrecognised(arguments, EXPECTED[labels])

@@ -15,6 +15,7 @@ from mobilens.data.formats.coco_file import (
     ListedImage,
     Located,
     Reading,
+    corners_of,
     is_coco,
     read_coco,
 )
@@ -41,26 +42,13 @@ def read(arguments: tuple[str, ...]) -> Listing:
         labels="boxes",
         key="bbox",
         expected=EXPECTED,
-        shape=lambda entry: _box(entry.get("bbox")),
+        shape=lambda entry: corners_of(entry.get("bbox")),
         shapeless="without a bbox of four numbers",
         together="boxes",
         label=_labelled,
         unused=unused_classes,
     )
     return read_coco(arguments, reading)
-
-
-def _box(bbox: object) -> tuple[float, float, float, float] | None:
-    """Corners from corner, width and height."""
-    if not isinstance(bbox, list) or len(bbox) != 4:
-        return None
-    try:
-        left, top, width, height = (
-            float(number) for number in bbox if isinstance(number, int | float)
-        )
-    except (OverflowError, ValueError):  # too large, or fewer than four that are numbers
-        return None
-    return left, top, left + width, top + height
 
 
 def _labelled(

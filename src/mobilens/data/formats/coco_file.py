@@ -14,7 +14,8 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from mobilens.data.formats.drawn_masks import of_part
 from mobilens.data.listing import Listing, Part, Split, some, split_named
 from mobilens.data.names import class_key, clean_name, is_hidden
 from mobilens.errors import DataError
+from mobilens.vision.orientation import Box
 
 # The first is the one to learn from, whose order of classes counts.
 _ORDER: tuple[Split | None, ...] = ("train", None, "val", "test")
@@ -31,9 +33,8 @@ _KEYS = (b'"images"', b'"annotations"', b'"categories"')
 _NO_ANNOTATIONS = re.compile(rb'"annotations"\s*:\s*\[\s*\]')
 # Panoptic files have boxes too, but of segments.
 _SEGMENTS = b'"segments_info"'
-# COCO's own folder has files of other things with boxes beside the one that is meant.
-_MEANT = "instances"
-_OTHER_THINGS = {"keypoints", "stuff", "panoptic", "captions", "densepose"}
+# COCO's own folder has files of other things beside the one that is meant.
+_THINGS = {"instances", "keypoints", "stuff", "panoptic", "captions", "densepose"}
 # Roboflow's category above all others.
 _UMBRELLA = "0"
 
@@ -54,9 +55,13 @@ class ListedImage(NamedTuple):
     things: list[Thing]
 
 
-class _Category(NamedTuple):
+class Category(NamedTuple):
+    """A category: its name, that of what it is a kind of, its keypoints and skeleton as written."""
+
     name: str
     above: str
+    keypoints: Any
+    skeleton: Any
 
 
 @dataclass(frozen=True)
@@ -74,11 +79,31 @@ class Instances:
     path: Path
     split: Split | None
     images: dict[str, ListedImage]
-    categories: dict[str, _Category]
+    categories: dict[str, Category]
     notes: tuple[str, ...]
 
 
 Located = dict[Path, list[ListedImage]]
+
+
+def _category_names(file: Instances) -> tuple[str, ...]:
+    """Name the categories of a file.
+
+    Raises:
+        DataError: Two have the same name.
+    """
+    names = tuple(category.name for category in file.categories.values())
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"{file.path} has several categories of the name {some(twice)}",
+            expected="a name of its own for each",
+        )
+    return names
+
+
+def _no_links(file: Instances) -> tuple[tuple[str, str], ...]:  # noqa: ARG001
+    return ()
 
 
 @dataclass(frozen=True)
@@ -94,7 +119,11 @@ class Reading:
         together: What an image that is listed twice gets of all, such as ``"boxes"``.
         label: Gives path and label of the images that exist, and what is odd about them.
         unused: Says which of all classes a part has nothing of.
-        class_names: Gives all classes from the names of the categories.
+        meant: Word in the name of the file that is meant, where others have the key as well.
+        noun: What the classes of a file are called.
+        names: Names the classes of a file.
+        class_names: Gives all classes from these names.
+        links: Gives the pairs of classes that belong together.
     """
 
     labels: str
@@ -105,7 +134,11 @@ class Reading:
     together: str
     label: Callable[[Located, Instances], tuple[tuple[tuple[Path, Any], ...], Sequence[str]]]
     unused: Callable[[Part, Sequence[str]], Sequence[str]]
+    meant: str = "instances"
+    noun: str = "categories"
+    names: Callable[[Instances], tuple[str, ...]] = _category_names
     class_names: Callable[[tuple[str, ...]], tuple[str, ...]] = tuple
+    links: Callable[[Instances], tuple[tuple[str, str], ...]] = _no_links
 
 
 def is_coco(arguments: tuple[str, ...], key: str) -> bool:
@@ -129,8 +162,8 @@ def read_coco(arguments: tuple[str, ...], reading: Reading) -> Listing:
     """List the images with labels of a kind.
 
     Raises:
-        DataError: A file is no JSON of this kind, the parts have different classes, or no image
-            exists; the message names it.
+        DataError: A file is no JSON of this kind, the parts have different classes, no image
+            exists or nothing is labelled; the message names it.
     """
     source = Path(arguments[0]).expanduser()
     if source.is_file():
@@ -138,27 +171,23 @@ def read_coco(arguments: tuple[str, ...], reading: Reading) -> Listing:
         notes: list[str] = []
         root = source.parent.parent if _is_for_annotations(source.parent) else source.parent
     else:
-        chosen, notes = _choose(source, reading.key)
+        chosen, notes = _choose(source, reading)
         root = source
     files = [_parse(chosen[split], split, reading) for split in _ORDER if split in chosen]
-    umbrella = all(map(_has_umbrella, files))
-    class_names = reading.class_names(_class_names(files[0], umbrella))
+    if all(map(_has_umbrella, files)):
+        files = list(map(_without_umbrella, files))
+    class_names = reading.class_names(reading.names(files[0]))
     for other in files[1:]:
-        _require_same_names(files[0], other, umbrella)
+        _require_same_names(files[0], other, reading)
     parts = []
     for file in files:
-        part, odd = _part(file, root, reading)
+        part, odd = _part(file, root, reading, is_first=file is files[0])
         notes += of_part(file.split, odd)
         if part.files:
             parts.append(part)
-        elif file is files[0]:
-            raise DataError(
-                f"none of the {len(file.images)} images that {file.path} names exists, such as "
-                + next(iter(file.images.values())).name[:100],
-                expected="images beside it, in a folder named images, or in one named as the part",
-            )
     notes += of_part(parts[0].split, reading.unused(parts[0], class_names))
-    return Listing(str(source), tuple(parts), tuple(notes), reading.labels, class_names)
+    links = reading.links(files[0])
+    return Listing(str(source), tuple(parts), tuple(notes), reading.labels, class_names, links)
 
 
 # Which files
@@ -192,12 +221,12 @@ def _holds_instances(path: Path, key: str) -> bool:
         return False
 
 
-def _choose(root: Path, key: str) -> tuple[dict[Split | None, Path], list[str]]:
+def _choose(root: Path, reading: Reading) -> tuple[dict[Split | None, Path], list[str]]:
     """The file of each part, and what is said of the others."""
     found = next(
         files
         for candidates in _candidates(root)
-        if (files := [path for path in candidates if _holds_instances(path, key)])
+        if (files := [path for path in candidates if _holds_instances(path, reading.key)])
     )
     by_split: defaultdict[Split | None, list[Path]] = defaultdict(list)
     for path in found:
@@ -205,7 +234,8 @@ def _choose(root: Path, key: str) -> tuple[dict[Split | None, Path], list[str]]:
         by_split[_split_in(path.stem) or inside].append(path)
     if "train" in by_split:
         by_split.pop(None, None)  # the whole, or some other selection
-    chosen = {split: min(paths, key=_preference) for split, paths in by_split.items()}
+    preference = partial(_preference, reading.meant)
+    chosen = {split: min(paths, key=preference) for split, paths in by_split.items()}
     unused = [path.name for path in found if path not in chosen.values()]
     used = [path.name for path in chosen.values()]
     notes = []
@@ -214,9 +244,9 @@ def _choose(root: Path, key: str) -> tuple[dict[Split | None, Path], list[str]]:
     return chosen, notes
 
 
-def _preference(path: Path) -> tuple[bool, bool, str]:
+def _preference(meant: str, path: Path) -> tuple[bool, bool, str]:
     words = _words(path.stem)
-    return _MEANT not in words, not _OTHER_THINGS.isdisjoint(words), path.name
+    return meant not in words, not (_THINGS - {meant}).isdisjoint(words), path.name
 
 
 def _split_in(stem: str) -> Split | None:
@@ -249,8 +279,11 @@ def _parse(path: Path, split: Split | None, reading: Reading) -> Instances:
     if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= set(content):
         raise DataError(f"{path} is JSON of another kind", expected=reading.expected)
     categories = {
-        _id_of(entry, where): _Category(
-            clean_name(_text_of(entry, "name", where)), str(entry.get("supercategory") or "")
+        _id_of(entry, where): Category(
+            clean_name(_text_of(entry, "name", where)),
+            str(entry.get("supercategory") or ""),
+            entry.get("keypoints"),
+            entry.get("skeleton"),
         )
         for where, entry in _entries(path, content, "categories")
     }
@@ -286,7 +319,7 @@ def _spread(
     path: Path,
     content: dict[str, Any],
     images: dict[str, ListedImage],
-    categories: dict[str, _Category],
+    categories: dict[str, Category],
     reading: Reading,
 ) -> tuple[str, ...]:
     """Give each image its things; what cannot be given is counted."""
@@ -336,6 +369,19 @@ def _text_of(entry: dict[str, Any], key: str, where: str) -> str:
     return text.strip()
 
 
+def corners_of(bbox: object) -> Box | None:
+    """Give the corners of a corner, width and height; None where these are no four numbers."""
+    if not isinstance(bbox, list) or len(bbox) != 4:
+        return None
+    try:
+        left, top, width, height = (
+            float(number) for number in bbox if isinstance(number, int | float)
+        )
+    except (OverflowError, ValueError):  # too large, or fewer than four that are numbers
+        return None
+    return left, top, left + width, top + height
+
+
 def _size_of(entry: dict[str, Any]) -> tuple[int, int] | None:
     height, width = entry.get("height"), entry.get("width")
     known = all(isinstance(side, int | float) and 0 < side < 1e9 for side in (height, width))
@@ -356,23 +402,13 @@ def _has_umbrella(file: Instances) -> bool:
     )
 
 
-def _class_names(file: Instances, umbrella: bool) -> tuple[str, ...]:
-    names = tuple(
-        category.name
-        for key, category in file.categories.items()
-        if not (umbrella and key == _UMBRELLA)
-    )
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise DataError(
-            f"{file.path} has several categories of the name {some(twice)}",
-            expected="a name of its own for each",
-        )
-    return names
+def _without_umbrella(file: Instances) -> Instances:
+    others = {key: category for key, category in file.categories.items() if key != _UMBRELLA}
+    return replace(file, categories=others)
 
 
-def _require_same_names(first: Instances, other: Instances, umbrella: bool) -> None:
-    ours, theirs = _class_names(first, umbrella), _class_names(other, umbrella)
+def _require_same_names(first: Instances, other: Instances, reading: Reading) -> None:
+    ours, theirs = reading.names(first), reading.names(other)
     differences = [
         f"only in {_short(file)}: {some(only, 10)}"
         for file, only in (
@@ -383,7 +419,7 @@ def _require_same_names(first: Instances, other: Instances, umbrella: bool) -> N
     ]
     if differences:
         raise DataError(
-            f"{_short(first)} and {_short(other)} have different categories; "
+            f"{_short(first)} and {_short(other)} have different {reading.noun}; "
             + "; ".join(differences),
             expected="the same names in both, whether they are used or not",
         )
@@ -396,11 +432,24 @@ def _short(file: Instances) -> str:
 # Images
 
 
-def _part(file: Instances, root: Path, reading: Reading) -> tuple[Part, list[str]]:
-    """The images that exist, with their labels, and what is odd."""
+def _part(
+    file: Instances, root: Path, reading: Reading, *, is_first: bool
+) -> tuple[Part, list[str]]:
+    """The images that exist, with their labels, and what is odd; the first file must have some."""
     located, missing = _locate(file, _Finder(_image_folders(file, root)))
+    if is_first and not located:
+        raise DataError(
+            f"none of the {len(file.images)} images that {file.path} names exists, such as "
+            + next(iter(file.images.values())).name[:100],
+            expected="images beside it, in a folder named images, or in one named as the part",
+        )
     files, odd = reading.label(located, file)
     notes = [*file.notes, *odd]
+    if is_first and not files:
+        raise DataError(
+            f"{file.path} labels nothing that can be used: " + "; ".join(notes),
+            expected=reading.expected,
+        )
     repeated = [path.name for path, images in located.items() if len(images) > 1]
     if repeated:
         words = (

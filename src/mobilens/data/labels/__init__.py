@@ -11,10 +11,13 @@ import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
+from mobilens.vision.orientation import Box
+
 LABELS = {
     "class": "mobilens.data.labels.class_name",
     "boxes": "mobilens.data.labels.boxes",
     "masks": "mobilens.data.labels.masks",
+    "points": "mobilens.data.labels.points",
 }
 
 
@@ -25,6 +28,7 @@ class LabelKind(Protocol):
     """
 
     LEAST_CLASSES: int  # fewer cannot be told apart
+    OPEN: bool  # whether a model is measured on other classes than those that it learns
 
     def names(self, label: Any) -> Iterable[str]:
         """Name the classes that a label speaks of."""
@@ -32,6 +36,10 @@ class LabelKind(Protocol):
 
     def target(self, label: Any, index: Mapping[str, int]) -> Any:
         """Give a label with numbers for its classes; ``index`` has them all."""
+        ...
+
+    def region(self, target: Any) -> Box | None:
+        """Give the part of the image that a target speaks of, xyxy; None for all of it."""
         ...
 
     def classes(self, target: Any) -> Iterable[int]:

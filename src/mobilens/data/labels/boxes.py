@@ -12,6 +12,7 @@ from mobilens.data.labels.rarest import by_rarest_class
 from mobilens.vision.boxes import BoxTarget
 
 LEAST_CLASSES = 1
+OPEN = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,10 @@ def target(label: BoxLabel, index: Mapping[str, int]) -> BoxTarget:
     """Give the things with numbers for their classes."""
     numbers = np.array([index[name] for name in label.names], np.int64)
     return BoxTarget(label.boxes, numbers, label.ignored)
+
+
+def region(target: BoxTarget) -> None:
+    """Of every image all is meant."""
 
 
 def classes(target: BoxTarget) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 LEAST_CLASSES = 2
+OPEN = False
 
 
 def names(label: str) -> tuple[str, ...]:
@@ -15,6 +16,10 @@ def names(label: str) -> tuple[str, ...]:
 def target(label: str, index: Mapping[str, int]) -> int:
     """Give the number of the class."""
     return index[label]
+
+
+def region(target: int) -> None:
+    """Of every image all is meant."""
 
 
 def classes(target: int) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from mobilens.data.labels.rarest import by_rarest_class
 from mobilens.vision.masks import MaskSource, MaskTarget
 
 LEAST_CLASSES = 2
+OPEN = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,10 @@ def names(label: MaskLabel) -> tuple[str, ...]:
 def target(label: MaskLabel, index: Mapping[str, int]) -> MaskTarget:
     """Give the mask with numbers for its classes."""
     return MaskTarget(label.build(index), tuple(index[name] for name in label.names))
+
+
+def region(target: MaskTarget) -> None:
+    """Of every image all is meant."""
 
 
 def classes(target: MaskTarget) -> tuple[int, ...]:

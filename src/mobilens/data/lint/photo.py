@@ -64,29 +64,45 @@ def look_at(datasets: Sequence[Dataset]) -> Iterator[Photo]:
         datasets: Splits of one source.
 
     Yields:
-        One photo per sample, readable or not.
+        One photo per sample, readable or not; one for all things of an image that are samples each.
     """
-    root = common_folder(dataset.root for dataset in datasets)
+    root = root_of(datasets)
     keeps_thumbnails = sum(map(len, datasets)) <= MAX_COMPARED
     pool = ThreadPoolExecutor(usable_cores())
     try:
         yield from pool.map(
             lambda job: _look(*job),
             (
-                (
-                    sample.path,
-                    relative_name(sample.path.absolute(), root.absolute()),
-                    dataset.split,
-                    dataset.label_text(sample),
-                    keeps_thumbnails,
-                )
+                (path, name_in(root, path), dataset.split, label, keeps_thumbnails)
                 for dataset in datasets
-                for sample in dataset.samples
+                for path, label in _labelled(dataset)
             ),
         )
     finally:
         # Someone who stops half-way waits for the files in hand only.
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def root_of(datasets: Sequence[Dataset]) -> Path:
+    """The folder that photos of some splits are named from."""
+    return common_folder(dataset.root for dataset in datasets)
+
+
+def name_in(root: Path, path: Path) -> str:
+    """What a photo of this file is called."""
+    return relative_name(path.absolute(), root.absolute())
+
+
+def _labelled(dataset: Dataset) -> Iterator[tuple[Path, str]]:
+    """Each file with its label; things that are looked at by themselves are one file's together."""
+    things: dict[Path, list[str]] = {}
+    for sample in dataset.samples:
+        if sample.region is None:
+            yield sample.path, dataset.label_text(sample)
+        else:
+            things.setdefault(sample.path, []).append(dataset.label_text(sample))
+    for path, labels in things.items():
+        yield path, "|".join(labels)
 
 
 def _look(path: Path, name: str, split: str, label: str, keeps_thumbnail: bool) -> Photo:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from mobilens.data.dataset import Dataset, DataSplits
+from mobilens.data.labels import label_kind
 from mobilens.data.lint.balance import (
     IMAGES,
     THINGS,
@@ -19,7 +21,7 @@ from mobilens.data.lint.balance import (
 from mobilens.data.lint.duplicates import find_exact_duplicates, find_near_duplicates
 from mobilens.data.lint.finding import SEVERITIES, Finding, Severity
 from mobilens.data.lint.looks import find_odd_looks
-from mobilens.data.lint.photo import Photo, look_at
+from mobilens.data.lint.photo import Photo, look_at, name_in, root_of
 from mobilens.data.lint.unreadable import find_unreadable
 from mobilens.observer import SILENT, Observer
 
@@ -80,10 +82,13 @@ def check_splits(splits: DataSplits, *, observer: Observer = SILENT) -> LintRepo
     """
     datasets = [part for part in (splits.train, splits.val, splits.test) if part is not None]
     photos = list(observer.progress(look_at(datasets), sum(map(len, datasets)), "read"))
-    counts = {dataset.split: _readable_counts(dataset, photos) for dataset in datasets}
+    root, broken = root_of(datasets), {photo.name for photo in photos if not photo.is_readable}
+    counts = {dataset.split: _readable_counts(dataset, root, broken) for dataset in datasets}
     sides = [min(photo.size) for photo in photos if photo.is_readable]
     labels = splits.train.labels
-    one_class = labels == "class"  # an image is of one class, not a place for things of several
+    is_open = label_kind(labels).OPEN
+    # An image is of one class, not a place for things of several.
+    one_class = labels == "class" or is_open
     what = IMAGES if one_class else THINGS
     unnamed = photos if one_class else _without_labels(photos)
     return LintReport(
@@ -94,11 +99,11 @@ def check_splits(splits: DataSplits, *, observer: Observer = SILENT) -> LintRepo
                 *find_unreadable(photos),
                 *find_exact_duplicates(photos, labels),
                 *find_near_duplicates(unnamed, observer),
-                *find_small_classes(counts["train"], counts["val"], what),
+                *(() if is_open else find_small_classes(counts["train"], counts["val"], what)),
                 *find_similar_names(counts["train"]),
                 *find_odd_looks(unnamed),
                 *find_imbalance(counts["train"], what),
-                *(find_precision(counts["val"]) if one_class else ()),
+                *(find_precision(counts["val"]) if labels == "class" else ()),
             ]
         ),
         short_side=(min(sides), median(sides), max(sides)) if sides else (0, 0, 0),
@@ -111,11 +116,9 @@ def _without_labels(photos: Sequence[Photo]) -> list[Photo]:
     return [replace(photo, label="") for photo in photos]
 
 
-def _readable_counts(dataset: Dataset, photos: Sequence[Photo]) -> dict[str, int]:
-    own = [photo for photo in photos if photo.split == dataset.split]
-    pairs = zip(dataset.samples, own, strict=True)
-    readable = tuple(sample for sample, photo in pairs if photo.is_readable)
-    return replace(dataset, samples=readable).class_counts()
+def _readable_counts(dataset: Dataset, root: Path, broken: Collection[str]) -> dict[str, int]:
+    lost = [one.path for one in dataset.samples if name_in(root, one.path) in broken]
+    return dataset.without(lost).class_counts()
 
 
 def _ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, cast
 
 from torch import Tensor, nn
 
 from mobilens.errors import WeightsError
 from mobilens.nn.backbone import MobileNet
 from mobilens.nn.checkpoint import METADATA_KEY, Checkpoint
+from mobilens.nn.weights import torchvision_segmenters, torchvision_ssdlite
 from mobilens.nn.weights.convert import convert, described, detect_layout, options
 from mobilens.nn.weights.files import READERS, read_tensors
 from mobilens.nn.weights.hub import fetch
 from mobilens.nn.weights.identify import remedy
-from mobilens.nn.weights.layouts import OWN, TIMM, TIMM_TF, Layout
+from mobilens.nn.weights.layouts import OWN, TIMM, TIMM_TF, TORCHVISION_V3, Layout
 from mobilens.nn.weights.registry import Entry, entry_of_file, find_entry
 from mobilens.observer import SILENT, Observer
+from mobilens.spec.heads import ClassifierHead
 from mobilens.spec.model import ModelSpec
 from mobilens.spec.task import Preprocessing
 
@@ -37,6 +40,7 @@ class PretrainedWeights:
         folded: BatchNorm is folded: ``recover_batchnorm`` comes before training.
         fresh: Tensors that they do not give, which stay as initialised.
         caveat: What a person should know before using them; empty for nothing.
+        classifies: Whether they are of a classifier; else their head is another.
     """
 
     name: str
@@ -49,6 +53,7 @@ class PretrainedWeights:
     folded: bool = False
     fresh: tuple[str, ...] = ()
     caveat: str = ""
+    classifies: bool = True
 
 
 def load_pretrained(
@@ -131,6 +136,9 @@ def fit_file(
     """
     if METADATA_KEY in metadata:
         return _from_checkpoint(Checkpoint.load(path), path, model)
+    for library in WHOLE_NETS:
+        if library.is_torchvision(tensors):
+            return _from_whole(library, tensors, model, str(path))
     entry = entry or entry_of_file(path)
     layout = entry.layout if entry else detect_layout(tensors, str(path))
     if layout is TIMM and path.name.startswith("tf_"):
@@ -187,23 +195,68 @@ def fit_state_dict(
     )
 
 
+class _WholeNets(Protocol):
+    """What is known of another library's nets that do not classify."""
+
+    MEAN: tuple[float, float, float]
+    STD: tuple[float, float, float]
+
+    def is_torchvision(self, tensors: Mapping[str, Tensor]) -> bool: ...
+    def on_model(self, tensors: Mapping[str, Tensor], model: ModelSpec) -> ModelSpec: ...
+    def from_torchvision(
+        self, tensors: Mapping[str, Tensor], model: ModelSpec, where: str
+    ) -> dict[str, Tensor]: ...
+
+
+WHOLE_NETS = (
+    cast(_WholeNets, torchvision_ssdlite),
+    cast(_WholeNets, torchvision_segmenters),
+)
+
+
+def _from_whole(
+    library: _WholeNets, tensors: Mapping[str, Tensor], model: ModelSpec, name: str
+) -> PretrainedWeights:
+    """Weights of a net with another head: those of the head stay where they fit."""
+    fitted = replace(model, padding=TORCHVISION_V3.padding, bn_eps=TORCHVISION_V3.bn_eps)
+    return PretrainedWeights(
+        name=name,
+        tensors=library.from_torchvision(tensors, library.on_model(tensors, fitted), name),
+        model=fitted,
+        preprocessing=Preprocessing(size=model.resolution, mean=library.MEAN, std=library.STD),
+        classifies=False,
+    )
+
+
 def _from_checkpoint(checkpoint: Checkpoint, path: Path, model: ModelSpec) -> PretrainedWeights:
     given = checkpoint.model
     fitted = replace(model, padding=given.padding, bn_eps=given.bn_eps)
-    try:
-        tensors, fresh = convert(checkpoint.tensors, fitted, OWN, str(path))
-    except WeightsError as error:
-        asked_like_it = options(given.name, given.width_mult, given.width_rule, model)
-        error.remedy = f"{asked_like_it}, which the file is of"
-        raise
+    asked_like_it = options(given.name, given.width_mult, given.width_rule, model)
+    remedy = f"{asked_like_it}, which the file is of"
+    if isinstance(given.head, ClassifierHead):
+        try:
+            tensors, fresh = convert(checkpoint.tensors, fitted, OWN, str(path))
+        except WeightsError as error:
+            error.remedy = remedy
+            raise
+    elif described(given) == described(model):
+        # Their heads stay where they fit (``apply_backbone``).
+        tensors, fresh = dict(checkpoint.tensors), ()
+    else:
+        raise WeightsError(
+            f"{path} holds {described(given)}",
+            expected=described(model),
+            remedy=remedy,
+        )
     return PretrainedWeights(
         name=str(path),
         tensors=tensors,
         model=fitted,
         preprocessing=replace(checkpoint.task.preprocessing, size=model.resolution),
-        class_names=checkpoint.task.class_names,
+        class_names=checkpoint.task.class_names or None,
         licence=checkpoint.provenance.get("weights_licence") or "own",
         fresh=fresh,
+        classifies=isinstance(given.head, ClassifierHead),
     )
 
 

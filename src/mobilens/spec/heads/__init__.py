@@ -11,10 +11,11 @@ from typing import get_args
 from mobilens.spec.heads.anchor_free import AnchorFreeHead
 from mobilens.spec.heads.classifier import ClassifierHead
 from mobilens.spec.heads.deeplab import DeepLabHead
+from mobilens.spec.heads.heatmap import HeatmapHead
 from mobilens.spec.heads.lraspp import LrAsppHead
 from mobilens.spec.heads.ssdlite import SsdLiteHead
 
-Head = ClassifierHead | AnchorFreeHead | SsdLiteHead | LrAsppHead | DeepLabHead
+Head = ClassifierHead | AnchorFreeHead | SsdLiteHead | LrAsppHead | DeepLabHead | HeatmapHead
 
 HEADS: dict[str, type[Head]] = {head.kind: head for head in get_args(Head)}
 
@@ -24,6 +25,7 @@ __all__ = [
     "ClassifierHead",
     "DeepLabHead",
     "Head",
+    "HeatmapHead",
     "LrAsppHead",
     "SsdLiteHead",
 ]

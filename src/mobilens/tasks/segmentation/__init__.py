@@ -42,8 +42,9 @@ class Segmenter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W), normalised, to (N, classes, H, W)."""
-        scores = self.head(self.backbone(x))
-        return F.interpolate(scores.float(), x.shape[2:], mode="bilinear")
+        # Loss and softmax go over classes: with a plane for each they take half the time.
+        scores = self.head(self.backbone(x)).float().contiguous()
+        return F.interpolate(scores, x.shape[2:], mode="bilinear")
 
 
 class Segmentation:

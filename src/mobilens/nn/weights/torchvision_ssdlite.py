@@ -15,6 +15,10 @@ from mobilens.spec.heads import ClassifierHead, SsdLiteHead
 from mobilens.spec.model import ModelSpec
 
 MARK = "head.classification_head.module_list.0.0.0.weight"
+_CLASSES, _OFFSETS = (
+    f"head.{kind}_head.module_list.0.1.bias" for kind in ("classification", "regression")
+)
+MEAN = STD = (0.5, 0.5, 0.5)
 # Their backbone is cut in two after the expansion that the first level reads: row by row
 # ``features.0.N`` before it, ``features.1.0`` the rest of that row, ``features.1.M`` behind it.
 _CONV = {"0": "conv", "1": "norm"}
@@ -23,6 +27,12 @@ _CONV = {"0": "conv", "1": "norm"}
 def is_torchvision(tensors: Mapping[str, Tensor]) -> bool:
     """Whether these are the tensors of one of torchvision's SSDLite detectors."""
     return MARK in tensors
+
+
+def on_model(tensors: Mapping[str, Tensor], model: ModelSpec) -> ModelSpec:
+    """The detector that they are of, on a model's body: with as many classes as they have."""
+    boxes = tensors[_OFFSETS].numel() // 4
+    return model.with_head(SsdLiteHead.kind, tensors[_CLASSES].numel() // boxes - 1)
 
 
 def from_torchvision(

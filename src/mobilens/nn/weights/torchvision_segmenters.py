@@ -38,12 +38,18 @@ DEEPLAB = {
     "classifier.4": "head.classes",
 }
 BESIDE = "aux_classifier."
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EPSILON = 1e-5
 
 
 def is_torchvision(tensors: Mapping[str, Tensor]) -> bool:
     """Whether these are the tensors of one of torchvision's segmentation nets."""
     return "classifier.cbr.0.weight" in tensors or "classifier.0.project.0.weight" in tensors
+
+
+def on_model(tensors: Mapping[str, Tensor], model: ModelSpec) -> ModelSpec:  # noqa: ARG001
+    """The model itself: their heads have names of their own, whatever it is."""
+    return model
 
 
 def from_torchvision(
