@@ -94,10 +94,15 @@ def write_scenes() -> Callable[..., Path]:
 
 
 def _write_scenes(root: Path, task: str, *, count: int = 12, side: int = 72) -> Path:
-    """Bright and reddish rectangles: as YOLO's boxes, as masks with a background, or as corners."""
+    """Bright and reddish rectangles: as YOLO's boxes, as masks with a background, or as corners.
+
+    For embeddings, photos of six tints.
+    """
     import numpy as np
     from PIL import Image
 
+    if task == "embed":
+        return _write_photos(root, classes=tuple("abcdef"), count=max(2, count // 3))
     stream = np.random.default_rng(0)
     (root / "images").mkdir(parents=True)
     labels = root / {"segment": "masks"}.get(task, "labels")

@@ -26,6 +26,8 @@ NETS = [
     ("segment", "lraspp", "mobilenet_v3_small", 4),
     ("segment", "deeplab", "mobilenet_v2", 2),
     ("keypoints", "heatmap", "mobilenet_v3_small", 4),
+    ("embed", "arcface", "mobilenet_v3_large", 4),
+    ("embed", "cosface", "mobilenet_v2", 4),
 ]
 RUN = [name for name in TARGETS if not TARGETS[name].unproven]
 SIZE = (64, 96)

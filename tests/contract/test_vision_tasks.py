@@ -203,6 +203,11 @@ CASES = {
         [points([[126, 126]]), points([[14, 14]])],
         TaskSpec("keypoints", ("nose",)),
     ),
+    "embed": (
+        {"embeddings": np.array([[1, 0], [0.8, 0.6], [1, 0.05], [0, 1]], np.float32)},
+        [0, 1, 0, 1],
+        TaskSpec("embed", ()),
+    ),
     "brightness": (
         {"brightness": np.array([0.5, 0.9], dtype=np.float32)},
         [0.52, 0.3],
@@ -373,7 +378,7 @@ def test_an_unknown_task_is_refused_with_the_nearest_name():
         task_vision("clasify")
     assert str(refused.value).splitlines() == [
         "no task is named 'clasify'",
-        "  expected: one of classify, detect, segment, keypoints, brightness",
+        "  expected: one of classify, detect, segment, keypoints, embed, brightness",
         "  try: classify",
     ]
 

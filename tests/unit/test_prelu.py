@@ -75,6 +75,7 @@ def test_a_block_counts_its_slopes(row):
         ("segment", "lraspp"),
         ("segment", "deeplab"),
         ("keypoints", "heatmap"),
+        ("embed", "arcface"),
     ],
 )
 def test_a_head_counts_its_slopes(task, kind):

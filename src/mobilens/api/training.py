@@ -53,7 +53,7 @@ def train(
     Args:
         data: Folder of class folders, or of ``train`` and ``validation``; a CSV file; patterns.
             For other tasks what holds their labels, such as COCO's JSON.
-        task: ``"classify"``, ``"detect"``, ``"segment"`` or ``"keypoints"``.
+        task: ``"classify"``, ``"detect"``, ``"segment"``, ``"keypoints"`` or ``"embed"``.
         head: Kind of head, where a task has several; its first by default.
         model: One of ``list_models()``.
         width: Width multiplier.

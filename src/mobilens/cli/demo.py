@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--task",
         default="classify",
         metavar="NAME",
-        help="classify, detect, segment or keypoints (default: classify)",
+        help="classify, detect, segment, keypoints or embed (default: classify)",
     )
     parser.add_argument(
         "--epochs", type=positive_int, metavar="N", help="epochs of training (default: the task's)"

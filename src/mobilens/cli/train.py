@@ -31,6 +31,7 @@ recipes:
   detect                   for boxes; the default there
   segment                  for masks; the default there
   keypoints                for points; the default there
+  embed                    for embeddings; the default there
   mobilenet_v1             the paper's, for ImageNet
   mobilenet_v2             the paper's, for ImageNet
   mobilenet_v3             the paper's, for ImageNet
@@ -76,14 +77,15 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--task",
         metavar="NAME",
         help="what is learnt: classify, a class for each photo; detect, boxes around things; "
-        "segment, a class for each pixel; or keypoints, the points of a thing, such as joints "
-        "(default: classify)",
+        "segment, a class for each pixel; keypoints, the points of a thing, such as joints; or "
+        "embed, a vector by which photos of the same person or thing are found (default: "
+        "classify)",
     )
     group.add_argument(
         "--head",
         metavar="NAME",
-        help="for detect, anchor_free or ssdlite; for segment, lraspp or deeplab (default: the "
-        "first); the others have one each",
+        help="for detect, anchor_free or ssdlite; for segment, lraspp or deeplab; for embed, "
+        "arcface or cosface (default: the first); the others have one each",
     )
     group.add_argument(
         "--model",

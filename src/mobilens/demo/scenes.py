@@ -181,4 +181,12 @@ DEMOS = {
         "the same for your photos, with points as COCO has them or in a CSV file:\n"
         "  mobilens train DATA --task keypoints",
     ),
+    "embed": Demo(
+        turned.write_identities,
+        "photos of handwritten digits",
+        turned.SIDE,
+        20,
+        "the same for your photos, one folder for each person or thing:\n"
+        "  mobilens train PHOTOS --task embed",
+    ),
 }

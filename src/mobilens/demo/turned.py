@@ -1,4 +1,4 @@
-"""Single digits, turned this way and that: their corners are known."""
+"""Single digits, turned this way and that: their corners, and which one it is, are known."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from PIL import Image
 from mobilens.demo import HOLD_OUT, digits
 
 PHOTOS = {"train": 600, "val": 120}
+# Digits that are learnt or measured, and photos of each.
+IDENTITIES, SEEN = {"train": 120, "val": 40}, 8
 # Side of a photo, and of the digit in it, pixels.
 SIDE, SIZES = 96, (40, 64)
 DEGREES = 35.0
@@ -41,6 +43,26 @@ def write_points(folder: Path) -> int:
             lines.append(",".join([name, *(f"{value:.2f}" for value in corners.ravel())]))
         (folder / f"{split}.csv").write_text("\n".join(lines) + "\n")
     return sum(PHOTOS.values())
+
+
+def write_identities(folder: Path) -> int:
+    """Write digits, each seen several times: those that measure are none of those that teach.
+
+    Args:
+        folder: Where ``train/`` and ``val/`` are made, with a folder for each digit.
+
+    Returns:
+        How many photos were written.
+    """
+    for split, count in IDENTITIES.items():
+        stock, stream = _stock(split)
+        for which, index in enumerate(stream.permutation(len(stock))[:count]):
+            own = folder / split / f"{which:03}"
+            own.mkdir(parents=True)
+            for number in range(SEEN):
+                photo, _ = _seen(stock[index], stream)
+                photo.save(own / f"{number}.png")
+    return SEEN * sum(IDENTITIES.values())
 
 
 def _stock(split: str) -> tuple[list[Image.Image], np.random.Generator]:

@@ -135,6 +135,14 @@ class Walk:
         self.ops.append(Op(name, self.shape, target, 0, 0, live))
         self.shape = target
 
+    def weigh(self, name: str) -> None:
+        """Add up over the plane by a weight for each place of each channel, and normalise."""
+        source, target = self.shape, Shape(self.shape.channels, 1, 1)
+        live = source.elements + target.elements + self._kept
+        params = source.elements + 2 * source.channels
+        self.ops.append(Op(name, source, target, params, source.elements, live))
+        self.shape = target
+
     def matmul(self, name: str, output: Shape, macs: int, *, also_reads: int) -> None:
         """Multiply two activations, as attention does.
 

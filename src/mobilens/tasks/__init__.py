@@ -61,6 +61,7 @@ TASKS: dict[str, TorchTask | str] = {
     "detect": "mobilens.tasks.detection",
     "segment": "mobilens.tasks.segmentation",
     "keypoints": "mobilens.tasks.keypoints",
+    "embed": "mobilens.tasks.embedding",
 }
 
 

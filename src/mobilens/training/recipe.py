@@ -305,6 +305,30 @@ def _keypoints() -> Recipe:
     )
 
 
+def _embed() -> Recipe:
+    """Vectors of who or what is seen, from ImageNet weights to hundreds or thousands of photos."""
+    return Recipe(
+        "embed",
+        epochs=40,
+        batch_size=32,
+        lr=5e-4,
+        weight_decay=0.05,
+        clip_norm=10.0,
+        warmup_epochs=2,
+        frozen_stride=4,
+        ema_epochs=2,
+        label_smoothing=0.0,
+        balance="none",
+        augmentation=Augmentation(
+            geometry="jitter",
+            policy="colour",
+            jitter_scale=(0.85, 1.3),
+            rotation=10.0,
+            random_erasing=0.25,
+        ),
+    )
+
+
 # A name that stands for a module is a function of that name in it.
 RECIPES: dict[str, Callable[[], Recipe] | str] = {
     "transfer": _transfer,
@@ -316,6 +340,7 @@ RECIPES: dict[str, Callable[[], Recipe] | str] = {
     "detect": _detect,
     "segment": _segment,
     "keypoints": _keypoints,
+    "embed": _embed,
     "mobilenet_v1": "mobilens.training.papers",
     "mobilenet_v2": "mobilens.training.papers",
     "mobilenet_v3": "mobilens.training.papers",
@@ -339,7 +364,7 @@ def build_recipe(name: str) -> Recipe:
 
 
 # Of tasks that have one recipe, with weights and without.
-OF_TASK = {"detect": "detect", "segment": "segment", "keypoints": "keypoints"}
+OF_TASK = {"detect": "detect", "segment": "segment", "keypoints": "keypoints", "embed": "embed"}
 
 
 def default_recipe(task: str, model: str, *, has_weights: bool) -> Recipe:

@@ -320,6 +320,7 @@ TASKS: dict[str, str | VisionTask] = {
     "detect": "mobilens.vision.detection",
     "segment": "mobilens.vision.segmentation",
     "keypoints": "mobilens.vision.keypoints",
+    "embed": "mobilens.vision.embedding",
 }
 
 

@@ -22,6 +22,7 @@ FORMATS = {
     "boxes": ("coco", "yolo", "voc"),
     "masks": ("mask_folder", "coco_masks"),
     "points": ("coco_points", "points_csv"),
+    "identity": ("image_folder", "csv_file", "globs"),
 }
 EXPECTED = {
     "class": "a folder with one folder of images per class, a CSV file with a path and a label "
@@ -32,6 +33,8 @@ EXPECTED = {
     "that names the classes, beside them or after the folder), or COCO's JSON with outlines",
     "points": "COCO's JSON with keypoints, or a CSV file with a path column and NAME_x, NAME_y "
     "(and NAME_v: 0 where it is not known) for each point; or the folder that holds it",
+    "identity": "a folder with one folder of images for each person or thing, or a CSV file with "
+    "a path and a label column",
 }
 
 

@@ -18,6 +18,7 @@ LABELS = {
     "boxes": "mobilens.data.labels.boxes",
     "masks": "mobilens.data.labels.masks",
     "points": "mobilens.data.labels.points",
+    "identity": "mobilens.data.labels.identity",
 }
 
 

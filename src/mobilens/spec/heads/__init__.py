@@ -11,19 +11,32 @@ from typing import get_args
 from mobilens.spec.heads.anchor_free import AnchorFreeHead
 from mobilens.spec.heads.classifier import ClassifierHead
 from mobilens.spec.heads.deeplab import DeepLabHead
+from mobilens.spec.heads.embedding import ArcFaceHead, CosFaceHead, EmbeddingHead
 from mobilens.spec.heads.heatmap import HeatmapHead
 from mobilens.spec.heads.lraspp import LrAsppHead
 from mobilens.spec.heads.ssdlite import SsdLiteHead
 
-Head = ClassifierHead | AnchorFreeHead | SsdLiteHead | LrAsppHead | DeepLabHead | HeatmapHead
+Head = (
+    ClassifierHead
+    | AnchorFreeHead
+    | SsdLiteHead
+    | LrAsppHead
+    | DeepLabHead
+    | HeatmapHead
+    | ArcFaceHead
+    | CosFaceHead
+)
 
 HEADS: dict[str, type[Head]] = {head.kind: head for head in get_args(Head)}
 
 __all__ = [
     "HEADS",
     "AnchorFreeHead",
+    "ArcFaceHead",
     "ClassifierHead",
+    "CosFaceHead",
     "DeepLabHead",
+    "EmbeddingHead",
     "Head",
     "HeatmapHead",
     "LrAsppHead",
