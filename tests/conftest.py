@@ -180,6 +180,73 @@ def _write_toy_bundle(
     return path
 
 
+@pytest.fixture
+def write_toy_embedder() -> Callable[..., Path]:
+    """Write a model file of the task embed, made by hand: colours of a photo's four quarters."""
+    return _write_toy_embedder
+
+
+def _write_toy_embedder(path: Path, *, bias: float = -127.5, threshold: float | None = 0.9) -> Path:
+    import numpy as np
+
+    from mobilens.runtime.bundle import write_manifest
+    from mobilens.runtime.engines import engine_type
+    from mobilens.runtime.manifest import (
+        Accuracy,
+        GoldenSample,
+        InputSpec,
+        Manifest,
+        MeasuredOn,
+        ModelCost,
+    )
+    from mobilens.spec.task import Preprocessing, TaskSpec
+    from mobilens.spec.zoo import build_spec
+
+    path.write_bytes(_toy_embedder_onnx(bias))
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), np.uint8)
+    vector = engine_type("onnxruntime")(path, threads=1).run(pixels)["embeddings"][0]
+    figures = {"auc": 0.9} | ({} if threshold is None else {"threshold": threshold})
+    manifest = Manifest(
+        task=TaskSpec("embed", ("one", "two"), Preprocessing(size=(8, 8), resize="squash")),
+        model=build_spec("mobilenet_v3_small", num_classes=2).to_json(),
+        cost=ModelCost(params=12, macs=768),
+        input=InputSpec("pixels", (8, 8)),
+        outputs=("embeddings",),
+        golden=(
+            GoldenSample.record(pixels[0], {"embedding": vector / np.linalg.norm(vector)}, label=0),
+        ),
+        tolerance=1e-3,
+        accuracy=Accuracy(figures, figures, MeasuredOn("colours", "0" * 64, 4)),
+        mobilens="0.1.0",
+    )
+    path.write_bytes(write_manifest(path.read_bytes(), manifest))
+    return path
+
+
+def _toy_embedder_onnx(bias: float) -> bytes:
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["float"], ["nchw"], perm=[0, 3, 1, 2]),
+        helper.make_node(
+            "AveragePool", ["nchw"], ["quarters"], kernel_shape=[4, 4], strides=[4, 4]
+        ),
+        helper.make_node("Flatten", ["quarters"], ["flat"]),
+        helper.make_node("Add", ["flat", "head.bias"], ["embeddings"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "toy",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", 8, 8, 3])],
+        [helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["n", 12])],
+        [numpy_helper.from_array(np.full(12, bias, np.float32), "head.bias")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return model.SerializeToString()
+
+
 def _toy_onnx(size: tuple[int, int], seed: int) -> bytes:
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper

@@ -35,10 +35,13 @@ def test_the_public_namespace_is_this():
         "errors",
         "evaluate",
         "export",
+        "groups",
+        "index",
         "list_models",
         "load",
         "quantize",
         "resume",
+        "search",
         "train",
         "verify",
     ]
@@ -60,7 +63,7 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_every_public_function_is_typed_and_documented():
     functions = [getattr(mobilens, name) for name in mobilens.__all__]
     functions = [function for function in functions if inspect.isfunction(function)]
-    assert len(functions) == 11
+    assert len(functions) == 14
     for function in functions:
         signature = inspect.signature(function)
         assert signature.return_annotation is not inspect.Parameter.empty, function
@@ -86,6 +89,7 @@ def test_the_import_alone_imports_only_python():
 
 def test_the_command_line_has_the_same_verbs():
     shared = {"train", "evaluate", "export", "verify", "benchmark", "check"}
+    shared |= {"index", "search", "groups"}
     assert shared <= set(VERBS)
     assert shared <= set(mobilens.__all__)
 

@@ -24,6 +24,7 @@ SOURCE = Path(str(mobilens.__file__)).parent
 # Packages and modules that need the plain install alone; "mobilens.cli.train" and its like import
 # what they need when they run.
 UPPER_HALF = (
+    "album",
     "api",
     "atomic",
     "cli",
