@@ -88,6 +88,7 @@ def saved(photos, tmp_path_factory):
         "settings": {
             "source": [str(photos)],
             "seed": 5,
+            "val_fraction": 0.3,
             "recipe": {"name": "transfer"},
             "data_licence": "CC BY 4.0",
         },
@@ -192,6 +193,7 @@ def test_the_file_names_no_folder_of_this_machine(exported, photos):
         "recipe": {"name": "transfer"},
         "seed": 5,
         "data_fingerprint": "f" * 64,
+        "val_fraction": 0.3,
         "quantisation": None,
     }
     assert b"/home/somebody" not in exported.read_bytes()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -49,6 +48,17 @@ output of a segmenter: the share of the pixels of each class, the largest first
   --csv    path,label,share,error: a row for each class that occurs
   --masks  the class of every pixel, as PNG files of the size of the images
 
+output of a model of keypoints, which takes an image for one thing:
+  text     path: nose 97 % at 120 40, left_eye 95 % at ..., or nothing
+  --json   {"path": ..., "points": [{"label": ..., "score": ..., "x": ..., "y":
+           ...}, ...]}, or {"path": ..., "error": ...}
+  --csv    path,label,score,x,y,error: a row for each point
+
+output of a model of embeddings, a vector of length 1:
+  text     path: its first numbers, and how many there are
+  --json   {"path": ..., "embedding": [...]}, or {"path": ..., "error": ...}
+  --csv    path,embedding,error: the numbers with blanks between them
+
 An image that cannot be read is a line with its error. The exit code is 0 when at
 least one image was answered.
 """
@@ -71,7 +81,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--min-score",
         type=share,
         metavar="S",
-        help="of a detector, least score of what is shown, 0 to 1 (default: 0.3)",
+        help="of a detector or of keypoints, least score of what is shown, 0 to 1 (default: 0.3; "
+        "keypoints: 0.2)",
     )
     style = parser.add_mutually_exclusive_group()
     style.add_argument("--json", action="store_true", help="print a JSON object per line")
@@ -119,12 +130,13 @@ def run(args: argparse.Namespace) -> int:
     """Answer the images one after another; exit code 1 when none could be."""
     from mobilens.cli.drawn import Drawings
     from mobilens.cli.image_paths import image_paths
+    from mobilens.cli.odd_names import keep_odd_names
     from mobilens.cli.predict_rows import Rows
     from mobilens.model import open_predictor
     from mobilens.vision.files import predict_files
     from mobilens.vision.tasks import task_vision
 
-    _keep_odd_names()
+    keep_odd_names()
     predictor = open_predictor(
         args.file, threads=args.threads, preprocess=args.preprocess, labels=args.labels
     )
@@ -182,11 +194,3 @@ def _print_rows(results: Iterable[FileResult], rows: Rows, drawings: Drawings) -
         failed += result.prediction is None
         answered += result.prediction is not None
     return answered, failed
-
-
-def _keep_odd_names() -> None:
-    """Let names of files that are not text pass through unchanged, from stdin and to stdout."""
-    for stream in (sys.stdin, sys.stdout):
-        if isinstance(stream, io.TextIOWrapper):
-            utf8 = stream.encoding.lower().replace("-", "") == "utf8"
-            stream.reconfigure(errors="surrogateescape" if utf8 else "backslashreplace")
