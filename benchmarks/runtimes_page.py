@@ -119,7 +119,10 @@ def head(cells: Sequence[Cell], command: str) -> Iterator[str]:
     """What was measured, on what, with what."""
     yield "# Five families on five runtimes"
     yield ""
-    yield "Written by `benchmarks/runtimes.py`; edit that, not this page."
+    yield (
+        "Written by `benchmarks/runtimes.py` down to [Beyond labels](#beyond-labels); edit that, "
+        "not this part."
+    )
     yield ""
     yield "```text"
     yield command

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     settings = TrainSettings(
         source=(str(photos),),
         task=args.task,
-        recipe=_recipe(args.task, args.epochs or demo.epochs),
+        recipe=_recipe(args.task, args.epochs or demo.epochs, demo.lr),
         width=0.5,
         resolution=demo.resolution,
         weights="none",
@@ -93,19 +93,19 @@ def _new_folder(out: Path | None) -> Path:
     return out
 
 
-def _recipe(task: str, epochs: int) -> Recipe:
+def _recipe(task: str, epochs: int, lr: float) -> Recipe:
     from mobilens.training.augment import Augmentation
     from mobilens.training.recipe import Recipe, default_recipe
 
     # Digits have a right way up: no flips, no colours, crops that lose little.
     gentle = Augmentation(crop_scale=(0.7, 1.0), flip=False, policy="none")
     if task == "classify":
-        return Recipe("digits", epochs, batch_size=64, lr=4e-3, ema_epochs=1, augmentation=gentle)
+        return Recipe("digits", epochs, batch_size=64, lr=lr, ema_epochs=1, augmentation=gentle)
     usual = default_recipe(task, "", has_weights=False).with_epochs(epochs)
     plain = replace(
         usual.augmentation, flip=False, policy="none", mosaic=0.0, jitter_scale=(0.7, 1.3)
     )
-    return replace(usual, name="digits", lr=4e-3, augmentation=plain)
+    return replace(usual, name="digits", lr=lr, augmentation=plain)
 
 
 def _answers(delivered: Delivered) -> str:

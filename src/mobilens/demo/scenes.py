@@ -16,7 +16,7 @@ SIDE = 128
 SCENES = {"train": 400, "val": 100}
 # Digits of a scene, and their sides, pixels.
 COUNT, SIDES = (1, 4), (28, 52)
-# A segmenter's finest feature has an eighth of the image's side: strokes as wide as that.
+# For masks: a segmenter looks at squares of 8 pixels, and strokes should not be much narrower.
 LARGE_SIDES = (48, 96)
 # What is a digit's and not the paper's, 0 to 255.
 INK = 90
@@ -139,6 +139,7 @@ class Demo:
         what: These images, in words.
         resolution: Input side, pixels.
         epochs: Of training.
+        lr: Highest learning rate: from no weights more is learnt at a higher one.
         own: The command that does it with one's own data.
     """
 
@@ -146,6 +147,7 @@ class Demo:
     what: str
     resolution: int
     epochs: int
+    lr: float
     own: str
 
 
@@ -155,6 +157,7 @@ DEMOS = {
         "handwritten digits",
         64,
         12,
+        4e-3,
         "the same for your photos, one folder for each class:\n  mobilens train PHOTOS",
     ),
     "detect": Demo(
@@ -162,6 +165,7 @@ DEMOS = {
         "scenes of handwritten digits",
         SIDE,
         40,
+        4e-3,
         "the same for your photos, with boxes as COCO, YOLO or Pascal VOC have them:\n"
         "  mobilens train DATA --task detect",
     ),
@@ -169,7 +173,8 @@ DEMOS = {
         write_masks,
         "scenes of handwritten digits",
         SIDE,
-        40,
+        30,
+        8e-3,
         "the same for your photos, with a mask for each or outlines as COCO has them:\n"
         "  mobilens train DATA --task segment",
     ),
@@ -178,6 +183,7 @@ DEMOS = {
         "turned handwritten digits",
         turned.SIDE,
         30,
+        4e-3,
         "the same for your photos, with points as COCO has them or in a CSV file:\n"
         "  mobilens train DATA --task keypoints",
     ),
@@ -186,6 +192,7 @@ DEMOS = {
         "photos of handwritten digits",
         turned.SIDE,
         20,
+        4e-3,
         "the same for your photos, one folder for each person or thing:\n"
         "  mobilens train PHOTOS --task embed",
     ),
