@@ -1,9 +1,12 @@
 """Every task's nets answer alike in every format, alone and in a batch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from mobilens.cli import main
 from mobilens.exporting.bundle import export_checkpoint
 from mobilens.exporting.targets import TARGETS
 from mobilens.nn.checkpoint import Checkpoint
@@ -99,3 +102,42 @@ def test_a_file_answers_as_its_checkpoint(checkpoint, target, tmp_path):
         for answer, wanted in zip(given, expected, strict=True):
             assert vision.agree(answer, wanted)
             assert vision.difference(answer, wanted) < 1e-3
+
+
+@pytest.mark.parametrize("target", ["onnx", "openvino", "litert"])
+@pytest.mark.parametrize("checkpoint", [NETS[0], NETS[2]], indirect=True)
+def test_boxes_of_a_file_may_be_chosen_whatever_their_class(checkpoint, target, tmp_path, capsys):
+    checkpoint.save(tmp_path / "best.safetensors")
+    path = tmp_path / f"model{FORMATS[target].suffix}"
+    options = ["--class-agnostic", "--no-data", "--to", target, "--out", str(path)]
+    assert main(["export", str(tmp_path / "best.safetensors"), *options]) == 0
+    assert "verified on patterns" in capsys.readouterr().out
+    spec = replace(checkpoint.task, class_agnostic=True)
+    predictor = BundlePredictor(path)
+    assert predictor.task == spec
+    vision, pixels = task_vision("detect"), photos(5)
+    raw = TorchPredictor(build_trained(checkpoint), spec).forward(pixels)
+    wanted = vision.decode(raw, spec)
+    assert max(map(len, wanted)) > 0
+    assert any(map(vision.difference, wanted, vision.decode(raw, checkpoint.task)))
+    together = vision.decode(predictor.forward(pixels), spec)
+    alone = vision.decode(predictor.forward(pixels[2:3]), spec)
+    for answer, one in zip([*together, *alone], [*wanted, wanted[2]], strict=True):
+        assert vision.agree(answer, one)
+        assert vision.difference(answer, one) < 1e-3
+
+
+@pytest.mark.parametrize("options", [["--no-data"], ["--no-data", "--to", "all"], ["--fastest"]])
+def test_only_boxes_can_be_chosen_whatever_their_class(options, tmp_path, capsys):
+    spec = TaskSpec("classify", ("a", "b"), Preprocessing(size=(32, 32)))
+    model = build_spec("mobilenet_v3_small", width_mult=0.35, num_classes=2, resolution=32)
+    net = torch_task("classify").build_net(model)
+    Checkpoint(model, spec, net.state_dict()).save(tmp_path / "best.safetensors")
+    command = ["export", str(tmp_path / "best.safetensors"), "--class-agnostic"]
+    assert main([*command, *options]) == 2
+    assert capsys.readouterr().err == (
+        "mobilens export: class-agnostic means nothing to the task 'classify', which answers no "
+        "boxes\n"
+        "  expected: --task detect, whose boxes are chosen among all\n"
+        "  try: leave --class-agnostic out\n"
+    )

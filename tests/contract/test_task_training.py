@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from mobilens.nn.checkpoint import Checkpoint
 from mobilens.observer import SilentObserver
 from mobilens.training.recipe import OF_TASK
 from mobilens.training.run import run_training
@@ -52,6 +53,17 @@ def test_a_stopped_run_ends_in_the_same_bytes(task, write_scenes, tmp_path):
         assert (tmp_path / "stopped" / name).read_bytes() == (
             tmp_path / "whole" / name
         ).read_bytes()
+
+
+def test_a_run_says_in_its_checkpoint_that_boxes_are_chosen_whatever_their_class(
+    write_scenes, tmp_path
+):
+    settings = replace(
+        settings_for("detect", write_scenes, tmp_path), epochs=1, class_agnostic=True
+    )
+    result = run_training(settings, tmp_path / "run", SilentObserver())
+    assert Checkpoint.load(result.checkpoint).task.class_agnostic
+    assert TrainSettings.load(tmp_path / "run" / "recipe.json").class_agnostic
 
 
 @pytest.mark.slow

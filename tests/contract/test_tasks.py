@@ -176,7 +176,7 @@ class BrightnessTorch:
     def answers(self, raw):
         return {"brightness": raw.sigmoid().flatten()}
 
-    def finished(self, raw):
+    def finished(self, raw, task):
         return self.answers(raw)
 
     def loss(self, raw, targets, *, label_smoothing=0.0, class_weights=None):

@@ -54,12 +54,59 @@ def test_suppression_leaves_the_best_of_each_class():
 def test_best_boxes_are_sorted_limited_and_of_equals_the_first():
     cells = boxes((0, 0, 10, 10), (20, 20, 30, 30), (40, 40, 50, 50))
     scores = np.array([[0.5, 0.1], [0.9, 0.5], [0.05, 0.5]], np.float32)
-    found, values, classes = best_boxes(cells, scores, 10, 10, 0.5, 0.1)
+    found, values, classes = best_boxes(cells, scores, 10, 10, 0.5, 0.1, False)
     assert values.tolist() == pytest.approx([0.9, 0.5, 0.5, 0.5, 0.1])
     assert classes.tolist() == [0, 0, 1, 1, 1]
     assert found[1].tolist() == [0, 0, 10, 10]
-    assert len(best_boxes(cells, scores, 2, 10, 0.5, 0.1)[0]) == 2
-    assert len(best_boxes(cells, scores, 10, 3, 0.5, 0.1)[0]) == 3
+    assert len(best_boxes(cells, scores, 2, 10, 0.5, 0.1, False)[0]) == 2
+    assert len(best_boxes(cells, scores, 10, 3, 0.5, 0.1, False)[0]) == 3
+
+
+def test_whatever_their_class_each_cell_counts_once_and_all_are_rivals():
+    cells = boxes((0, 0, 10, 10), (1, 0, 11, 10), (40, 40, 50, 50))
+    scores = np.array([[0.5, 0.4], [0.3, 0.9], [0.2, 0.2]], np.float32)
+    found, values, classes = best_boxes(cells, scores, 10, 10, 0.5, 0.1, True)
+    assert found.tolist() == [[1, 0, 11, 10], [40, 40, 50, 50]]
+    assert values.tolist() == pytest.approx([0.9, 0.2])
+    assert classes.tolist() == [1, 0]  # of equals the first
+
+
+def naive(cells, scores, candidates, most, max_iou, least, class_agnostic):
+    """The definition, pair by pair."""
+    numbers = range(scores.shape[1])
+    pairs = [
+        (-score, cell, label)
+        for cell, row in enumerate(scores.tolist())
+        for label, score in enumerate(row)
+        if score >= least and (label == max(numbers, key=row.__getitem__) or not class_agnostic)
+    ]
+    kept = []
+    for score, cell, label in sorted(pairs)[:candidates]:
+        rivals = [one for _, one, other in kept if class_agnostic or other == label]
+        overlaps = iou(cells[[cell]], cells[rivals])[0]
+        if len(kept) < most and (overlaps <= max_iou).all():
+            kept.append((score, cell, label))
+    return kept
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 30),
+    st.integers(1, 4),
+    st.integers(1, 40),
+    st.integers(1, 20),
+    st.booleans(),
+)
+def test_chosen_boxes_are_those_of_the_definition(seed, count, classes, candidates, most, agnostic):
+    stream = np.random.default_rng(seed)
+    low = stream.integers(0, 12, (count, 2))
+    cells = np.concatenate([low, low + stream.integers(1, 9, (count, 2))], 1).astype(np.float32)
+    scores = (stream.integers(0, 8, (count, classes)) / 7).astype(np.float32)  # many are equal
+    found, values, labels = best_boxes(cells, scores, candidates, most, 0.4, 0.2, agnostic)
+    kept = naive(cells, scores, candidates, most, 0.4, 0.2, agnostic)
+    assert found.tolist() == [cells[cell].tolist() for _, cell, _ in kept]
+    assert values.tolist() == [-score for score, _, _ in kept]
+    assert labels.tolist() == [label for _, _, label in kept]
 
 
 @given(

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,22 @@ def test_raw_outputs_and_chosen_ones_decode_alike_in_the_images_pixels():
     assert found.to_json(min_score=0.7)["objects"] == [
         {"label": "cat", "score": 0.9, "box_xyxy": [0.0, 0.0, 64.0, 64.0]}
     ]
+
+
+def test_a_class_agnostic_model_gives_one_box_for_what_two_classes_claim():
+    boxes = np.array([[[0, 16, 32, 48], [1, 16, 33, 48], [40, 20, 60, 40]]], np.float32)
+    scores = np.array([[[0.9, 0.3], [0.1, 0.8], [0.5, 0.6]]], np.float32)
+    outputs = {"boxes": boxes, "scores": scores}
+    assert detection.text(detection.decode(outputs, SPEC)[0]) == (
+        "cat 90 % at 0 16 32 48, dog 80 % at 1 16 33 48, dog 60 % at 40 20 60 40, "
+        "cat 50 % at 40 20 60 40"
+    )
+    spec = replace(SPEC, class_agnostic=True)
+    (found,) = detection.decode(outputs, spec)
+    assert detection.text(found) == "cat 90 % at 0 16 32 48, dog 60 % at 40 20 60 40"
+    raw = {"boxes": torch.from_numpy(boxes), "logits": torch.from_numpy(scores).logit()}
+    (again,) = detection.decode(TASK.finished(raw, spec), spec)
+    assert detection.difference(found, again) < 1e-5
 
 
 @pytest.mark.parametrize(

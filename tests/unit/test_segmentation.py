@@ -78,7 +78,7 @@ def test_a_segmenter_costs_what_its_spec_says(name, kind):
         raw = net.eval()(torch.zeros(2, 3, 64, 64))
         assert raw.shape == (2, 3, 64, 64)
         assert TASK.answers(raw)["probabilities"].shape == (2, 64, 64, 3)
-        assert TASK.finished(raw)["classes"].shape == (2, 64, 64)
+        assert TASK.finished(raw, SPEC)["classes"].shape == (2, 64, 64)
     assert ModelSpec.from_json(json.dumps(model.to_json())) == model
 
 

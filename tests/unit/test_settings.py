@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from mobilens.errors import DataError, SpecError, UnknownNameError
+from mobilens.errors import DataError, SpecError, UnknownNameError, UsageError
 from mobilens.training.recipe import build_recipe
 from mobilens.training.settings import TrainSettings, find_recipe
 
@@ -83,6 +83,19 @@ def test_impossible_numbers_are_refused(values, message):
     with pytest.raises(SpecError) as error:
         TrainSettings(source=("photos",), **values)
     assert str(error.value) == message
+
+
+def test_boxes_alone_can_be_chosen_whatever_their_class(tmp_path):
+    settings = TrainSettings(source=("photos",), task="detect", class_agnostic=True)
+    settings.save(tmp_path / "recipe.json")
+    assert TrainSettings.load(tmp_path / "recipe.json") == settings
+    with pytest.raises(UsageError) as error:
+        replace(settings, task="segment")
+    assert str(error.value) == (
+        "class-agnostic means nothing to the task 'segment', which answers no boxes\n"
+        "  expected: --task detect, whose boxes are chosen among all\n"
+        "  try: leave --class-agnostic out"
+    )
 
 
 def test_a_missing_file_is_named(tmp_path):

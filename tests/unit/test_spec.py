@@ -352,6 +352,8 @@ def test_numpys_numbers_are_numbers():
 def test_task_round_trip_and_checks():
     task = TaskSpec("classify", ("cat", "dog"), Preprocessing(size=(96, 128), resize="squash"))
     assert TaskSpec.from_json(json.loads(json.dumps(task.to_json()))) == task
+    older = {name: value for name, value in task.to_json().items() if name != "class_agnostic"}
+    assert TaskSpec.from_json(older) == task  # of a file from before boxes could be chosen so
     with pytest.raises(SpecError, match="crop_fraction is 0"):
         Preprocessing(crop_fraction=0)
     with pytest.raises(SpecError, match="the class name 'cat' stands twice"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -16,6 +16,7 @@ from mobilens.runtime.formats import FORMATS
 from mobilens.runtime.manifest import Precision
 from mobilens.sources import calibration_files, labelled, named_alike, proof_data, training_files
 from mobilens.vision.image import Region
+from mobilens.vision.tasks import require_boxes
 
 if TYPE_CHECKING:
     from mobilens.compress.quantize import Comparison
@@ -34,6 +35,7 @@ def export(
     precision: Precision = "float32",
     max_drop: float | None = None,
     calibrate: Source | None = None,
+    class_agnostic: bool = False,
     threads: int | None = None,
     observer: Observer = SILENT,
 ) -> Exported:
@@ -53,6 +55,8 @@ def export(
             and in float16, which stores fewer bits and computes as ever, no other answer at all.
         calibrate: Folder or files of photos that ranges are measured on; the run's own training
             data by default.
+        class_agnostic: Of boxes, whether better ones suppress those of every class, though the
+            checkpoint was trained without; both are measured so.
         threads: Threads for one answer: it is timed with them, and opened with them where nothing
             else is said.
         observer: Is told of progress.
@@ -62,8 +66,8 @@ def export(
         UnknownNameError: There is no such target or precision.
         WeightsError: The file is no checkpoint, or its tensors are not those of its model.
         DataError: The data cannot be used, or is not where it was.
-        UsageError: ``out`` is a folder, the checkpoint does not say what it was trained with, or
-            the target has no such precision.
+        UsageError: ``out`` is a folder, the checkpoint does not say what it was trained with, the
+            target has no such precision, or ``class_agnostic`` is for a task without boxes.
         ExportError: An answer differs from the checkpoint's, the new file does not verify, or fewer
             bits lose more than is allowed; nothing is written.
     """
@@ -72,7 +76,15 @@ def export(
 
     target_named(to, precision)  # before anything is read
     order = _order(
-        Path(checkpoint), data, measure, precision, max_drop, calibrate, threads, observer
+        Path(checkpoint),
+        data,
+        measure,
+        precision,
+        max_drop,
+        calibrate,
+        class_agnostic,
+        threads,
+        observer,
     )
     path = Path(checkpoint).with_name(_file_name(to, precision)) if out is None else Path(out)
     return order.carry_out(path, to, precision)
@@ -87,6 +99,7 @@ def export_all(
     precision: Precision = "float32",
     max_drop: float | None = None,
     calibrate: Source | None = None,
+    class_agnostic: bool = False,
     threads: int | None = None,
     observer: Observer = SILENT,
 ) -> Iterator[tuple[str, Exported | MobilensError]]:
@@ -101,6 +114,7 @@ def export_all(
         precision: What they store and compute in.
         max_drop: Largest drop that is allowed then, in points.
         calibrate: Photos that ranges are measured on.
+        class_agnostic: Whether better boxes suppress those of every class.
         threads: Threads for one answer.
         observer: Is told of progress.
 
@@ -115,7 +129,15 @@ def export_all(
     from mobilens.exporting.targets import TARGETS
 
     order = _order(
-        Path(checkpoint), data, measure, precision, max_drop, calibrate, threads, observer
+        Path(checkpoint),
+        data,
+        measure,
+        precision,
+        max_drop,
+        calibrate,
+        class_agnostic,
+        threads,
+        observer,
     )
 
     for target in TARGETS:
@@ -135,6 +157,7 @@ def export_fastest(
     max_mb: float | None = None,
     max_ms: float | None = None,
     calibrate: Source | None = None,
+    class_agnostic: bool = False,
     threads: int | None = None,
     observer: Observer = SILENT,
 ) -> Race:
@@ -149,6 +172,7 @@ def export_fastest(
         max_mb: Largest size, megabytes of 1,000,000 bytes; no bound by default.
         max_ms: Longest median time of one answer, milliseconds; no bound by default.
         calibrate: Photos that ranges of 8 bits are measured on.
+        class_agnostic: Whether better boxes suppress those of every class.
         threads: Threads for one answer; by default 1, 2, 4, ... as far as there are cores.
         observer: Is told of progress.
 
@@ -166,11 +190,15 @@ def export_fastest(
     folder = _folder(checkpoint, out)
     path = Path(checkpoint)
     try:
-        order = _order(path, data, True, "int8", max_drop, calibrate, threads, observer)
+        order = _order(
+            path, data, True, "int8", max_drop, calibrate, class_agnostic, threads, observer
+        )
     except (DataError, UsageError) as error:
         if calibrate is not None:
             raise
-        order = _order(path, data, True, "float32", max_drop, None, threads, observer)
+        order = _order(
+            path, data, True, "float32", max_drop, None, class_agnostic, threads, observer
+        )
         observer.say(f"8 bits are left out: {error.given}; --calibrate PHOTOS brings them in")
     race = export_fastest(order, folder, Limits(max_mb, max_ms))
     keep_standings(race, folder)
@@ -275,6 +303,7 @@ def _order(
     precision: str,
     max_drop: float | None,
     calibrate: Source | None,
+    class_agnostic: bool,
     threads: int | None,
     observer: Observer,
 ) -> Order:
@@ -293,6 +322,9 @@ def _order(
     from mobilens.nn.checkpoint import Checkpoint
 
     checkpoint = Checkpoint.load(path)
+    if class_agnostic:
+        require_boxes(checkpoint.task.kind)
+        checkpoint = replace(checkpoint, task=replace(checkpoint.task, class_agnostic=True))
     dataset = proof_data(checkpoint, path, data, observer) if measure else None
     chosen: Sequence[Path | Region] = ()
     if precision == "int8":

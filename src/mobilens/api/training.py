@@ -27,6 +27,7 @@ def train(
     *,
     task: str = "classify",
     head: str = "",
+    class_agnostic: bool = False,
     model: str = "mobilenet_v3_small",
     width: float = 1.0,
     width_rule: WidthRule = "paper",
@@ -55,6 +56,8 @@ def train(
             For other tasks what holds their labels, such as COCO's JSON.
         task: ``"classify"``, ``"detect"``, ``"segment"``, ``"keypoints"`` or ``"embed"``.
         head: Kind of head, where a task has several; its first by default.
+        class_agnostic: Of boxes, whether better ones suppress those of every class, and not only
+            of their own.
         model: One of ``list_models()``.
         width: Width multiplier.
         width_rule: ``"paper"`` or ``"torchvision"``; they differ for V3 only.
@@ -99,6 +102,7 @@ def train(
         source=source,
         task=task,
         head=head,
+        class_agnostic=class_agnostic,
         recipe=find_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe,
         epochs=epochs,
         batch_size=batch_size,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TARGETS = ("onnx", "openvino", "litert", "executorch", "coreml", "ncnn")
 ALL = "all"
-RACE_OPTIONS = ("data", "calibrate", "threads", "observer")
+RACE_OPTIONS = ("data", "calibrate", "class_agnostic", "threads", "observer")
 NAMES = {"int8": "--int8", "float16": "--fp16", "bfloat16": "--bf16"}
 SHORT = {"int8": "INT8", "float16": "FP16", "bfloat16": "BF16"}
 
@@ -59,6 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-data", action="store_true", help="prove it on patterns only; accuracy is not stated"
     )
     _add_fewer_bits(parser.add_argument_group("fewer bits"))
+    parser.add_argument(
+        "--class-agnostic",
+        action="store_true",
+        help="of boxes, a better one suppresses those of every class, not only of its own; "
+        "the checkpoint is measured so too",
+    )
     parser.add_argument(
         "--threads",
         type=positive_int,
@@ -237,6 +243,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
         "precision": args.precision,
         "max_drop": args.max_drop,
         "calibrate": args.calibrate,
+        "class_agnostic": args.class_agnostic,
         "threads": args.threads,
         "observer": TerminalObserver(),
     }

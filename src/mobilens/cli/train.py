@@ -88,6 +88,11 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "arcface or cosface (default: the first); the others have one each",
     )
     group.add_argument(
+        "--class-agnostic",
+        action="store_true",
+        help="for detect, a better box suppresses those of every class, not only of its own",
+    )
+    group.add_argument(
         "--model",
         metavar="NAME",
         help="`mobilens info` lists them (default: mobilenet_v3_small)",

@@ -298,7 +298,7 @@ class _Writer:
         )
 
     def _selection(self, op: ops.SelectBoxes, inputs: list[str]) -> str:
-        """Choose boxes: the best pairs, spread out by class so that classes are no rivals."""
+        """Choose boxes of each image, which takes many operators."""
         return write_selection(op, inputs, self._graph.shapes, self._node, self._constant)
 
     def _number(self, op: ops.Add) -> str:

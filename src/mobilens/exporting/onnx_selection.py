@@ -45,7 +45,8 @@ def write_selection(
 
     The best pairs of box and class are taken of each image, their boxes moved apart by class, so
     that one pass of NonMaxSuppression does for all classes; those that it keeps take their scores
-    with them, and the best of these are the answer.
+    with them, and the best of these are the answer. Where classes do not matter, each box comes
+    with its best class, and none is moved.
 
     Args:
         op: The operator.
@@ -81,22 +82,30 @@ class _Writer:
     ) -> None:
         self._op, self._node, self._constant = op, node, constant
         self._pairs, self._classes = cells * classes, classes
-        self._count = min(op.candidates, self._pairs)
+        self._count = min(op.candidates, cells if op.class_agnostic else self._pairs)
 
     def candidates(self, boxes: str, scores: str) -> _Candidates:
         """Take the best pairs of box and class."""
+        if self._op.class_agnostic:
+            return self._best_cells(boxes, scores)
         flat = self._made("Reshape", "flat", scores, self._whole("flat_shape", 0, self._pairs))
         best, place = self._top("best", flat, self._count)
         per = self._whole("classes", self._classes)
         number = self._made("Mod", "class", place, per)
-        label = self._made("Cast", "label", number, to=TensorProto.FLOAT)
         chosen = self._rows("boxes", boxes, self._made("Div", "cell", place, per))
-        return _Candidates(chosen, self._column("label_column", label), best)
+        return _Candidates(chosen, self._label(number), best)
+
+    def _best_cells(self, boxes: str, scores: str) -> _Candidates:
+        """Take the best boxes, each with its best class."""
+        largest = self._made("ReduceMax", "largest", scores, self._whole("across", 2), keepdims=0)
+        best, place = self._top("best", largest, self._count)
+        classes = self._made("ArgMax", "classes", scores, axis=2, keepdims=0)
+        number = self._made("GatherElements", "class", classes, place, axis=1)
+        return _Candidates(self._rows("boxes", boxes, place), self._label(number), best)
 
     def kept_scores(self, found: _Candidates) -> str:
-        """Give the scores, (N, n), 0 where a better box of the same class covers this one."""
-        away = self._made("Mul", "away", found.classes, self._number("apart", APART))
-        apart = self._made("Add", "apart_boxes", found.boxes, away)
+        """Give the scores, (N, n), 0 where a better box that is a rival covers this one."""
+        apart = found.boxes if self._op.class_agnostic else self._apart(found)
         row = self._made("Unsqueeze", "score_row", found.scores, self._whole("middle", 1))
         # Exactly the least score counts too.
         least = float(np.nextafter(np.float32(self._op.least_score), np.float32(0)))
@@ -113,6 +122,11 @@ class _Writer:
         values = self._made("GatherND", "kept_scores", found.scores, where)
         zeros = self._made("Mul", "zeros", found.scores, self._number("zero", 0.0))
         return self._made("ScatterND", "scored", zeros, where, values)
+
+    def _apart(self, found: _Candidates) -> str:
+        """Move boxes of different classes to where they do not meet."""
+        away = self._made("Mul", "away", found.classes, self._number("apart", APART))
+        return self._made("Add", "apart_boxes", found.boxes, away)
 
     def answer(self, found: _Candidates, scores: str) -> str:
         """Give the best of what is left, (N, most, 6); rows that fill up are zeros."""
@@ -136,6 +150,11 @@ class _Writer:
         column = self._column(f"{name}_column", places)
         spread = self._made("Expand", f"{name}_places", column, self._whole("four", 1, 1, 4))
         return self._made("GatherElements", name, boxes, spread, axis=1)
+
+    def _label(self, number: str) -> str:
+        """Class numbers (N, n) as a column of floats."""
+        label = self._made("Cast", "label", number, to=TensorProto.FLOAT)
+        return self._column("label_column", label)
 
     def _column(self, name: str, values: str) -> str:
         return self._made("Unsqueeze", name, values, self._whole("last", 2))

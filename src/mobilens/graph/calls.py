@@ -181,7 +181,7 @@ def _concat(tracer: Tracer, node: Node) -> str:
 
 
 def _select_boxes(tracer: Tracer, node: Node) -> str:
-    names = ("candidates", "most", "max_iou", "least_score")
+    names = ("candidates", "most", "max_iou", "least_score", "class_agnostic")
     fields = {name: _arguments(node)[name] for name in names}
     return tracer.append(ops.SelectBoxes, node, _read(node), _read(node, 1), **fields)
 

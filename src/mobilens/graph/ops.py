@@ -220,12 +220,15 @@ class SelectBoxes(Op):
         most: K, rows that are given.
         max_iou: A box that overlaps a better one of its class by more is left out.
         least_score: Lower scores are left out.
+        class_agnostic: Whether each box has its best class alone, and a better one of any class
+            counts.
     """
 
     candidates: int
     most: int
     max_iou: float
     least_score: float
+    class_agnostic: bool
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

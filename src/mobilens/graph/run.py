@@ -71,7 +71,7 @@ def run_op(op: ops.Op, *inputs: Tensor) -> Tensor:
             return torch.cat(inputs, 1)
         case ops.SelectBoxes():
             limits = (op.candidates, op.most, op.max_iou, op.least_score)
-            chosen: Tensor = select_boxes(x, inputs[1], *limits)
+            chosen: Tensor = select_boxes(x, inputs[1], *limits, op.class_agnostic)
             return chosen
         case ops.Permute():
             return x.permute(op.order)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,8 @@ def trace(checkpoint: Checkpoint, *, finished: bool = False) -> ops.Graph:
     height, width = preprocessing.size
     net = fuse_batchnorm(build_trained(checkpoint)).to(memory_format=torch.contiguous_format)
     task = torch_task(checkpoint.task.kind)
-    module = _Answering(net, task.finished if finished else task.answers).eval()
+    answers = partial(task.finished, task=checkpoint.task) if finished else task.answers
+    module = _Answering(net, answers).eval()
     example = torch.zeros(BATCH, 3, height, width)
     with torch.no_grad():
         program = torch.export.export(module, (example,))

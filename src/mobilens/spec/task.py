@@ -59,12 +59,15 @@ class TaskSpec:
         class_names: Names in the order of the outputs.
         preprocessing: How pixels are prepared.
         links: Pairs of names, by their place, that belong together, such as the ends of a limb.
+        class_agnostic: Of boxes, whether a better one suppresses those of every class, and not only
+            of its own.
     """
 
     kind: str
     class_names: tuple[str, ...]
     preprocessing: Preprocessing = Preprocessing()
     links: tuple[tuple[int, int], ...] = ()
+    class_agnostic: bool = False
 
     def __post_init__(self) -> None:
         for name, item in codec.read_fields(self, "task").items():

@@ -32,7 +32,7 @@ class TorchTask(Protocol):
         """Turn what the net gives into the named outputs of a model file."""
         ...
 
-    def finished(self, raw: Any) -> dict[str, Tensor]:
+    def finished(self, raw: Any, task: TaskSpec) -> dict[str, Tensor]:
         """The same answers with all that is left to do done, for runtimes that can do it."""
         ...
 

@@ -31,7 +31,7 @@ class Classification:
         """
         return {"probabilities": torch.softmax(raw.float(), dim=1)}
 
-    def finished(self, raw: Tensor) -> dict[str, Tensor]:
+    def finished(self, raw: Tensor, task: TaskSpec) -> dict[str, Tensor]:  # noqa: ARG002
         """Nothing is left to do: ``answers``."""
         return self.answers(raw)
 

@@ -246,7 +246,8 @@ def _described(
         preprocessing = replace(preprocessing, fill=GREY)
     # What is learnt of is nothing that answers speak of, where they are to be of others.
     names = () if label_kind(train.labels).OPEN else train.class_names
-    return replace(start, model=model), TaskSpec(settings.task, names, preprocessing, train.links)
+    spec = TaskSpec(settings.task, names, preprocessing, train.links, settings.class_agnostic)
+    return replace(start, model=model), spec
 
 
 def _provenance(settings: TrainSettings, start: _Start, data: TrainData) -> dict[str, Any]:

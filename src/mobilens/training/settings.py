@@ -15,7 +15,7 @@ from mobilens.spec.model import ModelSpec, WidthRule
 from mobilens.spec.zoo import build_spec
 from mobilens.training.recipe import Recipe, build_recipe, default_recipe
 from mobilens.vision.predictor import VAL_FRACTION
-from mobilens.vision.tasks import task_vision
+from mobilens.vision.tasks import require_boxes, task_vision
 
 SETTINGS_FILE = "recipe.json"
 
@@ -39,6 +39,7 @@ class TrainSettings:
         lr: Highest learning rate.
         task: What is learnt.
         head: Kind of head, one of ``spec.heads.HEADS``; the task's own by default.
+        class_agnostic: Of boxes, whether better ones suppress those of every class.
         val_fraction: Share of the data that is held out to measure on, where it is not divided.
         seed: Of everything random.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ...
@@ -65,6 +66,7 @@ class TrainSettings:
     weights: str = "auto"
     task: str = "classify"
     head: str = ""
+    class_agnostic: bool = False
     val_fraction: float = VAL_FRACTION
     seed: int = 0
     device: str = "auto"
@@ -85,6 +87,8 @@ class TrainSettings:
             raise SpecError(f"val_fraction is {self.val_fraction}", expected="above 0 and below 1")
         if not 0 <= self.seed < 2**32:
             raise SpecError(f"seed is {self.seed}", expected="0 to 4,294,967,295")
+        if self.class_agnostic:
+            require_boxes(self.task)
 
     def located(self) -> TrainSettings:
         """The same with paths that lead there from any folder, while ``directory`` is there."""

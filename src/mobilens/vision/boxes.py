@@ -97,6 +97,7 @@ def best_boxes(
     most: int,
     max_iou: float,
     least_score: float,
+    class_agnostic: bool,
 ) -> tuple[Boxes, NDArray[np.float32], NDArray[np.int64]]:
     """Choose the best pairs of box and class of one image, without those that better ones cover.
 
@@ -107,15 +108,20 @@ def best_boxes(
         most: Pairs that are given.
         max_iou: As for ``suppress``.
         least_score: Lower scores are left out.
+        class_agnostic: Whether each cell counts once, with its best class, and boxes of different
+            classes suppress each other too.
 
     Returns:
         Boxes (n, 4), scores (n,) and classes (n,), best first; of equals the first cell and class.
     """
-    flat = scores.ravel()
+    columns = scores.max(1, keepdims=True) if class_agnostic else scores
+    flat = columns.ravel()
     known = np.flatnonzero(flat >= least_score)
     best = known[np.argsort(-flat[known], kind="stable")[:candidates]]
-    cells, classes = np.divmod(best, scores.shape[1])
+    cells, classes = np.divmod(best, columns.shape[1])
     kept = suppress(boxes[cells], classes, max_iou, most)
+    if class_agnostic:  # so far all are of the one column
+        classes = scores[cells].argmax(1)
     return boxes[cells[kept]], flat[best[kept]], classes[kept]
 
 

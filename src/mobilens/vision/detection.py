@@ -119,7 +119,7 @@ def decode(
     Args:
         outputs: ``"detections"``, (N, K, 6): box, score and class, as the graph chose them; or
             ``"boxes"``, (N, A, 4), and ``"scores"``, (N, A, classes), which are chosen from here.
-        task: Class names.
+        task: Class names, and whether boxes of different classes suppress each other.
         placements: As of every task.
 
     Raises:
@@ -130,7 +130,7 @@ def decode(
     if "detections" in values:
         found = [_listed(rows) for rows in values["detections"]]
     else:
-        limits = (CANDIDATES, MOST, MAX_IOU, LEAST_SCORE)
+        limits = (CANDIDATES, MOST, MAX_IOU, LEAST_SCORE, task.class_agnostic)
         pairs = zip(values["boxes"], values["scores"], strict=True)
         found = [best_boxes(boxes, scores, *limits) for boxes, scores in pairs]
     return [

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mobilens.errors import UnknownNameError
+from mobilens.errors import UnknownNameError, UsageError
 from mobilens.spec.task import TaskSpec
 from mobilens.vision.intervals import Estimate
 from mobilens.vision.predictor import RawOutputs
@@ -335,6 +335,24 @@ def task_vision(kind: str) -> VisionTask:
     found = TASKS[kind]
     # Only the task in use is imported.
     return cast(VisionTask, importlib.import_module(found)) if isinstance(found, str) else found
+
+
+def require_boxes(kind: str) -> None:
+    """Refuse to choose boxes whatever their class for a task that answers none.
+
+    Args:
+        kind: The ``kind`` of a ``TaskSpec``.
+
+    Raises:
+        UsageError: It answers none.
+        UnknownNameError: No task has this name.
+    """
+    if task_vision(kind).LABELS != "boxes":
+        raise UsageError(
+            f"class-agnostic means nothing to the task {kind!r}, which answers no boxes",
+            expected="--task detect, whose boxes are chosen among all",
+            remedy="leave --class-agnostic out",
+        )
 
 
 def register_task(kind: str, task: str | VisionTask) -> None:

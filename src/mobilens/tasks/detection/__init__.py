@@ -54,13 +54,11 @@ class Detection:
             return {"boxes": raw["boxes"], "scores": logits.softmax(2)[..., 1:]}
         return {"boxes": raw["boxes"], "scores": logits.sigmoid()}
 
-    def finished(self, raw: Raw) -> Raw:
+    def finished(self, raw: Raw, task: TaskSpec) -> Raw:
         """The best boxes without rivals, ``"detections"`` (N, K, 6): box, score, class."""
         found = self.answers(raw)
-        chosen = select_boxes(
-            found["boxes"], found["scores"], CANDIDATES, MOST, MAX_IOU, LEAST_SCORE
-        )
-        return {"detections": chosen}
+        limits = (CANDIDATES, MOST, MAX_IOU, LEAST_SCORE, task.class_agnostic)
+        return {"detections": select_boxes(found["boxes"], found["scores"], *limits)}
 
     def loss(
         self,

@@ -17,6 +17,7 @@ def select_boxes(
     most: int,
     max_iou: float,
     least_score: float,
+    class_agnostic: bool,
 ) -> Tensor:
     """Choose the best boxes of each image.
 
@@ -27,13 +28,16 @@ def select_boxes(
         most: Boxes that are given.
         max_iou: A box that overlaps a better one of its class by more is left out.
         least_score: Lower scores are left out.
+        class_agnostic: Whether each box has its best class alone, and a better one of any class
+            counts.
 
     Returns:
         (N, most, 6): box, score, class; best first, rows of zeros fill up.
     """
+    limits = (candidates, most, max_iou, least_score, class_agnostic)
     rows = np.zeros((len(boxes), most, 6), np.float32)
     for row, image, values in zip(rows, boxes.cpu().numpy(), scores.cpu().numpy(), strict=True):
-        found, score, classes = best_boxes(image, values, candidates, most, max_iou, least_score)
+        found, score, classes = best_boxes(image, values, *limits)
         row[: len(found), :4], row[: len(found), 4], row[: len(found), 5] = found, score, classes
     return torch.from_numpy(rows).to(boxes.device)
 
@@ -46,5 +50,6 @@ def _(
     most: int,
     max_iou: float,  # noqa: ARG001
     least_score: float,  # noqa: ARG001
+    class_agnostic: bool,  # noqa: ARG001
 ) -> Tensor:
     return boxes.new_empty(len(boxes), most, 6)

@@ -43,7 +43,7 @@ class Embedding:
         """Vectors of any length, (N, D): whoever reads them brings them to length 1."""
         return {"embeddings": raw["embeddings"]}
 
-    def finished(self, raw: dict[str, Tensor]) -> dict[str, Tensor]:
+    def finished(self, raw: dict[str, Tensor], task: TaskSpec) -> dict[str, Tensor]:  # noqa: ARG002
         """Nothing is left to do that a graph does better: ``answers``."""
         return self.answers(raw)
 

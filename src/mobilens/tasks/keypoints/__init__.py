@@ -39,7 +39,7 @@ class Keypoints:
         """Maps as phones have them in memory, (N, H, W, points), before softmax."""
         return {"heatmaps": raw.permute(0, 2, 3, 1)}
 
-    def finished(self, raw: Tensor) -> dict[str, Tensor]:
+    def finished(self, raw: Tensor, task: TaskSpec) -> dict[str, Tensor]:  # noqa: ARG002
         """Nothing is left to do that a graph does better: ``answers``."""
         return self.answers(raw)
 

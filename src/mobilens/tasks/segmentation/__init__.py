@@ -65,7 +65,7 @@ class Segmentation:
         """Probabilities of every pixel, (N, H, W, classes), as phones have them in memory."""
         return {"probabilities": raw.softmax(1).permute(0, 2, 3, 1)}
 
-    def finished(self, raw: Tensor) -> dict[str, Tensor]:
+    def finished(self, raw: Tensor, task: TaskSpec) -> dict[str, Tensor]:  # noqa: ARG002
         """Classes of every pixel, (N, H, W); of two their probabilities, as edges are soft."""
         if raw.shape[1] <= 2:
             return self.answers(raw)
