@@ -173,7 +173,7 @@ DEMOS = {
         write_masks,
         "scenes of handwritten digits",
         SIDE,
-        30,
+        25,
         8e-3,
         "the same for your photos, with a mask for each or outlines as COCO has them:\n"
         "  mobilens train DATA --task segment",
