@@ -356,3 +356,11 @@ def test_classes_cannot_be_put_together():
     images, _ = cached()
     with pytest.raises(SpecError, match="this task cannot put images together"):
         Views(images, [0] * 4, classification, (64, 64), (0, 0, 0), Augmentation(mosaic=0.5))
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+def test_truths_that_do_not_mix_are_refused(name):
+    images = [torch.zeros(3, 40, 40, dtype=torch.uint8)]
+    with pytest.raises(SpecError, match=f"{name} is 0.5") as refused:
+        Views(images, [0], detection, (64, 64), (0, 0, 0), Augmentation(**{name: 0.5}))
+    assert "expected: 0: truths of this task do not mix" in str(refused.value)

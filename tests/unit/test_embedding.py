@@ -12,7 +12,7 @@ from mobilens.spec.zoo import build_spec
 from mobilens.tasks.embedding import TASK
 from mobilens.tasks.embedding.net import EmbeddingNet
 from mobilens.vision import embedding
-from mobilens.vision.embedding_scores import area, nearest
+from mobilens.vision.embedding_scores import Pairs, area, nearest
 
 SPEC = TaskSpec("embed", ())
 
@@ -74,6 +74,20 @@ def test_what_says_nothing_is_right_half_of_the_time():
     assert scores.accuracy == pytest.approx(0.5, abs=0.06)
     assert scores.equal_error == pytest.approx(0.5, abs=0.06)
     assert scores.true_at[0.1] == pytest.approx(0.1, abs=0.06)
+
+
+def test_of_a_large_album_whole_identities_are_measured(monkeypatch):
+    monkeypatch.setattr("mobilens.vision.embedding_scores.MOST_IMAGES", 20)
+    stream = np.random.default_rng(0)
+    who = np.repeat(np.arange(30), 3)
+    vectors = np.eye(30)[who] + 0.1 * stream.normal(size=(90, 30))
+    pairs = Pairs.of(answers(vectors), list(who))
+    people, counts = np.unique(pairs.who, return_counts=True)
+    assert len(people) == 6
+    assert (counts == 3).all()
+    assert scores_of(vectors, list(who)).auc == 1
+    two = Pairs.of(answers(vectors[:60]), [0] * 30 + [1] * 30)
+    assert np.unique(two.who, return_counts=True)[1].tolist() == [10, 10]
 
 
 def test_data_without_pairs_is_nothing_to_measure():

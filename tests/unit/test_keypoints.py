@@ -174,8 +174,9 @@ def test_a_mistake_names_what_is_elsewhere():
     found = AT.copy()
     found[:4] += 30
     mistake = keypoints.mistake(answer(found), truth())
-    assert mistake.expected == "5 points"
-    assert mistake.answered == "left_shoulder, right_shoulder, left_hip and 1 more"
+    assert mistake.expected == "left_shoulder, right_shoulder, left_hip and 1 more"
+    assert mistake.answered == "1 of 5 points"
+    assert keypoints.WORDS.answer_of(mistake) == "found 1 of 5 points"
     assert mistake.severity == pytest.approx(0.8)
     assert keypoints.mistake(answer(), truth()) is None
 

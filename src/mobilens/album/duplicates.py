@@ -18,11 +18,10 @@ from mobilens.album.pairs import components, similar_pairs
 from mobilens.album.store import Album
 from mobilens.data.lint.duplicates import MIN_NEAR_SIDE
 from mobilens.data.lint.near import SAME_SIMILARITY, TURNS, aligned_similarity
-from mobilens.data.lint.photo import THUMBNAIL_SIDE
+from mobilens.data.lint.photo import luminance
 from mobilens.errors import ImageError
 from mobilens.observer import SILENT, Observer
-from mobilens.spec.task import Preprocessing
-from mobilens.vision.image import image_size, load_prepared
+from mobilens.vision.image import image_size
 
 # Of the model's vectors: copies of faces, saved again, resized, lighter, mirrored or cropped by a
 # few pixels, are at 0.95 and above (docs/log.md).
@@ -32,8 +31,6 @@ MAX_PAIRS = 50_000
 # Nets that have seen pictures mirrored find them alike; turned ones they do not.
 LOOKS = ("", "mirrored")
 _PAIRS_AT_ONCE = 256
-_SQUASHED = Preprocessing(size=(THUMBNAIL_SIDE, THUMBNAIL_SIDE), resize="squash")
-_LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 
 Thumbnail = NDArray[np.uint8]
 
@@ -110,5 +107,4 @@ def _thumbnails(album: Album, numbers: Iterable[int]) -> Iterator[tuple[int, Thu
         path = album.path_of(album.names[number])
         with contextlib.suppress(ImageError):
             if min(image_size(path)) >= MIN_NEAR_SIDE:
-                pixels = load_prepared(path, _SQUASHED).astype(np.float32)
-                yield number, np.rint(pixels @ _LUMA).astype(np.uint8)
+                yield number, luminance(path)

@@ -30,21 +30,6 @@ def add_styles(parser: argparse.ArgumentParser, as_json: str) -> None:
     style.add_argument("--csv", action="store_true", help="print CSV with a header")
 
 
-def similarity(text: str) -> float:
-    """Read a number from -1 to 1.
-
-    Raises:
-        ArgumentTypeError: It is none.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = -2.0
-    if not -1 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from -1 to 1")
-    return value
-
-
 def one_line(name: str) -> str:
     """Write a name, which may hold any character, in a line."""
     return name.replace("\n", "\\n").replace("\r", "\\r")

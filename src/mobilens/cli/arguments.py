@@ -89,12 +89,25 @@ def share(text: str) -> float:
     Raises:
         ArgumentTypeError: It is none.
     """
+    return _number_from(text, 0, 1)
+
+
+def similarity(text: str) -> float:
+    """Read a number from -1 to 1.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    return _number_from(text, -1, 1)
+
+
+def _number_from(text: str, least: int, most: int) -> float:
     try:
         value = float(text)
     except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
+        value = float("nan")
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from {least} to {most}")
     return value
 
 

@@ -7,7 +7,8 @@ import csv
 import sys
 from typing import TYPE_CHECKING
 
-from mobilens.cli.album_options import add_index, add_styles, one_line, similarity
+from mobilens.cli.album_options import add_index, add_styles, one_line
+from mobilens.cli.arguments import similarity
 from mobilens.cli.odd_names import keep_odd_names
 from mobilens.cli.terminal import print_json
 from mobilens.observer import TerminalObserver

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mobilens.cli.album_options import add_index, add_styles, one_line, similarity
-from mobilens.cli.arguments import named_path, positive_int
+from mobilens.cli.album_options import add_index, add_styles, one_line
+from mobilens.cli.arguments import named_path, positive_int, similarity
 from mobilens.cli.odd_names import keep_odd_names
 from mobilens.cli.terminal import json_text, say
 

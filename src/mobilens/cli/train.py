@@ -49,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         metavar="DATA",
         help="folder of class folders, or of train/ and validation/; a CSV file; or patterns; for "
-        "boxes a folder or file of Pascal VOC, COCO or YOLO",
+        "boxes a folder or file of Pascal VOC, COCO or YOLO; for masks a folder of images and "
+        "masks, or COCO; for points COCO or a CSV file",
     )
     parser.add_argument(
         "--recipe",
@@ -72,7 +73,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     """Declare the fields of TrainSettings; those not given stay absent, so its defaults rule."""
-    group = parser.add_argument_group("settings", argument_default=argparse.SUPPRESS)
+    _add_model(parser.add_argument_group("what is learnt", argument_default=argparse.SUPPRESS))
+    _add_run(parser.add_argument_group("how", argument_default=argparse.SUPPRESS))
+
+
+def _add_model(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--task",
         metavar="NAME",
@@ -124,6 +129,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="auto|none|NAME|FILE",
         help="what training begins with (default: auto, the best that can be had)",
     )
+
+
+def _add_run(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--val-fraction",
         type=share,

@@ -116,12 +116,14 @@ class Dataset:
         Returns:
             64 hexadecimal digits.
         """
+        # Several things of one image are samples each.
+        paths = dict.fromkeys(sample.path for sample in self.samples)
         with ThreadPoolExecutor(usable_cores()) as pool:
-            contents = pool.map(_content_hash, (sample.path for sample in self.samples))
-            rows = sorted(
-                (self.name_of(sample), self.label_text(sample), content)
-                for sample, content in zip(self.samples, contents, strict=True)
-            )
+            contents = dict(zip(paths, pool.map(_content_hash, paths), strict=True))
+        rows = sorted(
+            (self.name_of(sample), self.label_text(sample), contents[sample.path])
+            for sample in self.samples
+        )
         digest = hashlib.sha256()
         for row in rows:
             digest.update("\0".join(row).encode() + b"\n")

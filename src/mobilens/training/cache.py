@@ -112,6 +112,7 @@ class _Store:
         self._file: BinaryIO | None = None
 
     def put(self, image: NDArray[np.uint8]) -> None:
+        """Take an array in."""
         if self._file is None and self._bytes + image.nbytes <= MEMORY_LIMIT:
             self._in_memory.append(image)
             self._bytes += image.nbytes

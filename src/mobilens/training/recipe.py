@@ -249,56 +249,54 @@ def _scratch() -> Recipe:
     )
 
 
+def _beyond_labels(name: str, **numbers: Any) -> Recipe:
+    """What recipes of other tasks than a class for each photo have in common, and their own."""
+    return Recipe(
+        name,
+        weight_decay=0.05,
+        clip_norm=10.0,
+        ema_epochs=2,
+        label_smoothing=0.0,
+        balance="none",
+        **numbers,
+    )
+
+
 def _detect() -> Recipe:
     """Boxes, from ImageNet weights to hundreds or thousands of photos."""
-    return Recipe(
+    return _beyond_labels(
         "detect",
         epochs=60,
         batch_size=16,
         lr=1e-3,
-        weight_decay=0.05,
-        clip_norm=10.0,
         warmup_epochs=2,
         frozen_stride=4,
-        ema_epochs=2,
-        label_smoothing=0.0,
-        balance="none",
         augmentation=Augmentation(geometry="jitter", policy="colour", mosaic=0.5),
     )
 
 
 def _segment() -> Recipe:
     """A class for every pixel, from ImageNet weights to hundreds of photos."""
-    return Recipe(
+    return _beyond_labels(
         "segment",
         epochs=40,
         batch_size=8,
         lr=5e-4,
-        weight_decay=0.05,
-        clip_norm=10.0,
         warmup_epochs=1,
         frozen_stride=2,
-        ema_epochs=2,
-        label_smoothing=0.0,
-        balance="none",
         augmentation=Augmentation(geometry="jitter", policy="colour", jitter_scale=(0.7, 2.0)),
     )
 
 
 def _keypoints() -> Recipe:
     """Points of a thing, from ImageNet weights to hundreds of photos."""
-    return Recipe(
+    return _beyond_labels(
         "keypoints",
         epochs=60,
         batch_size=16,
         lr=1e-3,
-        weight_decay=0.05,
-        clip_norm=10.0,
         warmup_epochs=2,
         frozen_stride=2,
-        ema_epochs=2,
-        label_smoothing=0.0,
-        balance="none",
         augmentation=Augmentation(
             geometry="jitter", policy="colour", jitter_scale=(0.75, 1.3), rotation=30.0
         ),
@@ -307,18 +305,13 @@ def _keypoints() -> Recipe:
 
 def _embed() -> Recipe:
     """Vectors of who or what is seen, from ImageNet weights to hundreds or thousands of photos."""
-    return Recipe(
+    return _beyond_labels(
         "embed",
         epochs=40,
         batch_size=32,
         lr=5e-4,
-        weight_decay=0.05,
-        clip_norm=10.0,
         warmup_epochs=2,
         frozen_stride=4,
-        ema_epochs=2,
-        label_smoothing=0.0,
-        balance="none",
         augmentation=Augmentation(
             geometry="jitter",
             policy="colour",

@@ -48,6 +48,11 @@ class Views:
         self._size, self._how = size, how
         self._fill = fill
         self._merge = task.merge
+        for name in ("mixup", "cutmix"):
+            if getattr(how, name) and task.LABELS != "class":
+                raise SpecError(
+                    f"{name} is {getattr(how, name)}", expected="0: truths of this task do not mix"
+                )
         if how.mosaic and self._merge is None:
             raise SpecError(
                 f"mosaic is {how.mosaic}", expected="0: this task cannot put images together"

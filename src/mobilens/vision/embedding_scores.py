@@ -26,8 +26,8 @@ Values = NDArray[np.float64]
 FALSE_SHARES = (0.1, 0.01, 0.001)
 FOLDS = 10
 RESAMPLES = 200
-# Pairs of more images than these do not fit into memory at once.
-MOST_IMAGES = 8_000
+# Pairs of more images than these are more than memory and patience hold: 4.5 million.
+MOST_IMAGES = 3_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +44,11 @@ class Pairs:
 
     @classmethod
     def of(cls, predictions: Sequence[EmbeddingPrediction], targets: Sequence[int]) -> Pairs:
-        """Compare all images with each other; of very many, evenly chosen ones."""
-        chosen = np.linspace(0, len(targets) - 1, min(len(targets), MOST_IMAGES)).astype(np.int64)
+        """Compare all images with each other; of very many, those of some identities."""
+        who = np.asarray(targets, np.int64)
+        chosen = _of_some(who)
         vectors = np.stack([predictions[index].vector for index in chosen])
-        return cls(vectors @ vectors.T, np.asarray(targets, np.int64)[chosen])
+        return cls(vectors @ vectors.T, who[chosen])
 
     def split(self) -> tuple[Values, Values]:
         """Similarities of the pairs of one identity, and of two."""
@@ -65,7 +66,7 @@ class Pairs:
         """
         people, who = np.unique(self.who, return_inverse=True)
         number = len(people)
-        same, other = self._blocks(who, number)
+        same, other = (_by_value(*block) for block in self._blocks(who, number))
         stream = np.random.default_rng(0)
         values = []
         for _ in range(RESAMPLES):
@@ -83,6 +84,28 @@ class Pairs:
         is_same = first == second
         pair = (first * number + second).astype(np.int64)
         return (values[is_same], pair[is_same]), (values[~is_same], pair[~is_same])
+
+
+def _of_some(who: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Choose images of as many whole identities as there is room for, two at least.
+
+    Single images of all would leave hardly a pair of one identity.
+    """
+    if len(who) <= MOST_IMAGES:
+        return np.arange(len(who))
+    people, counts = np.unique(who, return_counts=True)
+    order = np.random.default_rng(0).permutation(len(people))
+    room = max(2, int(np.searchsorted(counts[order].cumsum(), MOST_IMAGES, "right")))
+    images = np.flatnonzero(np.isin(who, people[order[:room]]))
+    # Of two that are larger than that, evenly chosen ones.
+    chosen = np.linspace(0, len(images) - 1, min(len(images), MOST_IMAGES)).astype(np.int64)
+    return images[chosen]
+
+
+def _by_value(values: Values, pairs: NDArray[np.int64]) -> tuple[Values, NDArray[np.int64]]:
+    """Put pairs in the order of their values, so that none of many draws has to."""
+    order = np.argsort(values)
+    return values[order], pairs[order]
 
 
 def _weighed_area(

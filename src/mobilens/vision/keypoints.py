@@ -41,8 +41,8 @@ WORDS = Words(
     counted="Known points of each name",
     mistakes="answered wrong in one point or more; those of which the largest share is wrong come "
     "first. Look for wrong points first.",
-    answer="elsewhere:",
-    truth="of",
+    answer="found",
+    truth="missed:",
     severity="share wrong",
     severity_text="({} % wrong)",
     strokes=(RIGHT, WRONG, MISSED),
@@ -288,13 +288,14 @@ def mistakes(
 
 
 def mistake(prediction: KeypointPrediction, target: PointTarget) -> Mistake | None:
-    """Name the points that are found elsewhere; the severity is their share."""
+    """Name the points that are found elsewhere; the severity is their share of the known ones."""
     wrong, known = _wrong(prediction, target), int(target.labelled.sum())
     if not wrong.any():
         return None
     names = [prediction.class_names[number] for number in np.flatnonzero(wrong)]
     shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" * (len(names) > NAMED))
-    return Mistake(f"{known} point{'s' * (known != 1)}", shown, len(names) / known)
+    found = f"{known - len(names)} of {known} point{'s' * (known != 1)}"
+    return Mistake(shown, found, len(names) / known)
 
 
 def text(prediction: KeypointPrediction, min_score: float = SHOWN_SCORE) -> str:

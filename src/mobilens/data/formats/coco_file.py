@@ -7,7 +7,6 @@ alone.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import mmap
 import os
@@ -22,6 +21,7 @@ from typing import Any, NamedTuple
 from mobilens.data.files import visible_folders
 from mobilens.data.formats.drawn_boxes import counted
 from mobilens.data.formats.drawn_masks import of_part
+from mobilens.data.formats.image_finder import ImageFinder
 from mobilens.data.listing import Listing, Part, Split, some, split_named
 from mobilens.data.names import class_key, clean_name, is_hidden
 from mobilens.errors import DataError
@@ -436,7 +436,7 @@ def _part(
     file: Instances, root: Path, reading: Reading, *, is_first: bool
 ) -> tuple[Part, list[str]]:
     """The images that exist, with their labels, and what is odd; the first file must have some."""
-    located, missing = _locate(file, _Finder(_image_folders(file, root)))
+    located, missing = _locate(file, ImageFinder(_image_folders(file, root)))
     if is_first and not located:
         raise DataError(
             f"none of the {len(file.images)} images that {file.path} names exists, such as "
@@ -466,7 +466,7 @@ def _part(
     return Part(file.split, root, files), notes
 
 
-def _locate(file: Instances, finder: _Finder) -> tuple[Located, list[str]]:
+def _locate(file: Instances, finder: ImageFinder) -> tuple[Located, list[str]]:
     """Images by their files, and the names of those without one."""
     located: defaultdict[Path, list[ListedImage]] = defaultdict(list)
     missing = []
@@ -506,41 +506,3 @@ def _image_folders(file: Instances, root: Path) -> list[Path]:
 
 def _with_inner(folder: Path) -> list[Path]:
     return [folder, folder / "images", folder / "data"]
-
-
-class _Finder:
-    """Finds files in one of some folders, whatever case their names are in.
-
-    Args:
-        folders: In the order in which they are looked through; each is listed once.
-    """
-
-    def __init__(self, folders: Sequence[Path]) -> None:
-        self._folders = folders
-        self._listed: dict[tuple[Path, str], dict[str, Path]] = {}
-
-    def find(self, names: Sequence[str]) -> Path | None:
-        """The first file of one of these names, which may hold folders."""
-        for name in names:
-            inner, _, last = name.rpartition("/")
-            for folder in self._folders:
-                files = self._files(folder, inner)
-                path = files.get(last) or files.get(_folded(last))
-                if path is not None:
-                    return path
-        return None
-
-    def _files(self, folder: Path, inner: str) -> dict[str, Path]:
-        """Files by their names, and by their folded names where these are no file's own."""
-        files = self._listed.get((folder, inner))
-        if files is None:
-            files = self._listed[folder, inner] = {}
-            with contextlib.suppress(OSError, ValueError), os.scandir(folder / inner) as entries:
-                files |= {entry.name: Path(entry.path) for entry in entries}
-            for name in sorted(files):
-                files.setdefault(_folded(name), files[name])
-        return files
-
-
-def _folded(name: str) -> str:
-    return clean_name(name).casefold()

@@ -17,6 +17,7 @@ from mobilens.data.files import common_folder
 from mobilens.data.names import relative_name
 from mobilens.errors import ImageError
 from mobilens.spec.task import Preprocessing
+from mobilens.vision.decode import Source
 from mobilens.vision.image import image_size, load_prepared
 
 # All pairs are compared: twice as many images take four times as long.
@@ -105,6 +106,17 @@ def _labelled(dataset: Dataset) -> Iterator[tuple[Path, str]]:
         yield path, "|".join(labels)
 
 
+def luminance(source: Source) -> NDArray[np.uint8]:
+    """Load the luminance of a photo as it is compared, (48, 48), whatever its aspect.
+
+    Raises:
+        ImageError: As ``vision.image.load_prepared``.
+    """
+    pixels = load_prepared(source, _SQUASHED).astype(np.float32)
+    grey: NDArray[np.uint8] = np.rint(pixels @ _LUMA).astype(np.uint8)
+    return grey
+
+
 def _look(path: Path, name: str, split: str, label: str, keeps_thumbnail: bool) -> Photo:
     try:
         if path.exists() and not path.is_file():
@@ -115,11 +127,9 @@ def _look(path: Path, name: str, split: str, label: str, keeps_thumbnail: bool) 
         return Photo(name, split, label, "", error=reason)
     digest = hashlib.sha256(content).hexdigest()
     try:
-        size = image_size(content)
-        pixels = load_prepared(content, _SQUASHED)
+        size, thumbnail = image_size(content), luminance(content)
     except ImageError as error:
         return Photo(name, split, label, digest, error=error.given.partition(": ")[2])
-    thumbnail = np.rint(pixels.astype(np.float32) @ _LUMA).astype(np.uint8)
     grey_range = int(thumbnail.max()) - int(thumbnail.min())
     return Photo(
         name, split, label, digest, size, grey_range, thumbnail if keeps_thumbnail else None
