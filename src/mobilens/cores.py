@@ -1,4 +1,4 @@
-"""How many cores this process may use."""
+"""How many cores this process may use, and how it waits on them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,18 @@ from pathlib import Path
 
 # Linux states here what share of the machine's time a container gets: quota and period.
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+# Turns that a thread of GNU OpenMP waits in without giving its core away; 300,000 where nothing is
+# said, in which another process gets nothing done on that core (docs/log.md).
+SPIN_VARIABLE, SPIN = "GOMP_SPINCOUNT", "1000"
+
+
+def give_way() -> None:
+    """Let torch's threads give their cores to other work while they wait for each other.
+
+    Counts only before torch is loaded; what the environment says of waiting stays.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault(SPIN_VARIABLE, SPIN)
 
 
 def usable_cores() -> int:

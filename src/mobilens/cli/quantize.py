@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mobilens.cli.arguments import named_path, points, positive_int
 from mobilens.cli.terminal import print_json
+from mobilens.cores import give_way
 from mobilens.errors import UsageError
 from mobilens.observer import TerminalObserver
 
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
             remedy="mobilens export CHECKPOINT --int8 chooses 8 bits without training, and trains "
             "by itself where nothing else suffices",
         )
+    give_way()
     from mobilens.api import quantize
 
     done = quantize(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mobilens.cli.arguments import image_size, named_path, positive_float, positive_int, share
 from mobilens.cli.terminal import print_json
+from mobilens.cores import give_way
 from mobilens.observer import TerminalObserver
 from mobilens.spec.model import WIDTH_RULES
 
@@ -185,6 +186,7 @@ def run_and_deliver(settings: TrainSettings, folder: Path) -> Delivered | None:
     Raises:
         InterruptedRunError: Ctrl-C; the run can be resumed.
     """
+    give_way()
     from mobilens.deliver import train_and_deliver
     from mobilens.errors import InterruptedRunError
     from mobilens.training.settings import SETTINGS_FILE
