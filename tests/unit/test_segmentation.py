@@ -82,6 +82,16 @@ def test_a_segmenter_costs_what_its_spec_says(name, kind):
     assert ModelSpec.from_json(json.dumps(model.to_json())) == model
 
 
+@pytest.mark.parametrize("kind", ["lraspp", "deeplab"])
+def test_before_training_every_class_is_as_likely(kind):
+    torch.manual_seed(0)
+    model = build_spec("mobilenet_v2", resolution=64).with_head(kind, 2)
+    net = TASK.build_net(model)
+    loss = TASK.loss(net(torch.randn(4, 3, 64, 64)), torch.zeros(4, 64, 64, dtype=torch.uint8))
+    # With scores of hundreds, as the fan-out of two classes gives, it began at 11.
+    assert loss.mean().item() == pytest.approx(np.log(2), abs=0.1)
+
+
 def test_rates_follow_the_output_stride():
     for output_stride, rates in ((16, (6, 12, 18)), (8, (12, 24, 36))):
         model = build_spec("mobilenet_v2", output_stride=output_stride)

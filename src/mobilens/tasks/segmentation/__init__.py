@@ -19,6 +19,9 @@ from mobilens.tasks.segmentation.deeplab import DeepLabNet
 from mobilens.tasks.segmentation.lraspp import LrAsppNet
 from mobilens.vision.masks import VOID, MaskTarget
 
+# Deviation of the weights that give the scores, before training.
+SCORING_STD = 0.01
+
 
 class Segmenter(nn.Module):
     """Backbone and head: images to class scores of every pixel, before softmax."""
@@ -29,7 +32,7 @@ class Segmenter(nn.Module):
         self.spec = model
         self.backbone = Backbone(model, model.taps)
         head, channels = model.head, self.backbone.channels
-        self.head: nn.Module
+        self.head: LrAsppNet | DeepLabNet
         if isinstance(head, LrAsppHead):
             self.head = LrAsppNet(model, head, channels)
         elif isinstance(head, DeepLabHead):
@@ -39,6 +42,9 @@ class Segmenter(nn.Module):
                 f"the model's head is of the kind {head.kind!r}", expected="lraspp or deeplab"
             )
         init_weights(self)
+        # By their fan-out, which is the few classes, they would begin with scores of hundreds.
+        for layer in self.head.scoring:
+            nn.init.normal_(layer.weight, std=SCORING_STD)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W), normalised, to (N, classes, H, W)."""

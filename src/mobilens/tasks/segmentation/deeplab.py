@@ -38,6 +38,7 @@ class DeepLabNet(nn.Module):
             self.low = layer(channels[0], head.low_channels)
             self.decode = nn.Sequential(spread(width + head.low_channels), spread(width))
         self.classes = nn.Conv2d(width, head.num_classes, 1)
+        self.scoring = (self.classes,)
 
     def forward(self, features: tuple[Tensor, ...]) -> Tensor:
         """The finer feature, if one is read, and the last one."""

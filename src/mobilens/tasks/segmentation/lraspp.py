@@ -23,6 +23,7 @@ class LrAsppNet(nn.Module):
         self.gate = nn.Conv2d(last, head.channels, 1, bias=False)
         self.high = nn.Conv2d(head.channels, head.num_classes, 1)
         self.low = nn.Conv2d(low, head.num_classes, 1)
+        self.scoring = (self.high, self.low)
 
     def forward(self, features: tuple[Tensor, ...]) -> Tensor:
         """The finer feature and the last one, in this order."""
