@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mobilens.observer import Observer, TerminalObserver
     from mobilens.spec.model import ModelSpec
     from mobilens.spec.zoo import build_spec, list_models
+    from mobilens.vision.image import Region
 
     __version__: str
 
@@ -42,6 +43,7 @@ __all__ = [
     "Model",
     "ModelSpec",
     "Observer",
+    "Region",
     "TerminalObserver",
     "__version__",
     "benchmark",
@@ -65,6 +67,7 @@ _HOMES = {
     "Model": "mobilens.model",
     "ModelSpec": "mobilens.spec.model",
     "Observer": "mobilens.observer",
+    "Region": "mobilens.vision.image",
     "TerminalObserver": "mobilens.observer",
     "benchmark": "mobilens.api",
     "build_spec": "mobilens.spec.zoo",

@@ -14,11 +14,12 @@ from mobilens.cores import usable_cores
 from mobilens.errors import BundleError, MissingExtraError, UsageError
 from mobilens.spec.task import TaskSpec
 from mobilens.vision.files import FileResult, predict_files
-from mobilens.vision.image import Photo, Placed, load_placed
+from mobilens.vision.image import Photo, Placed, Region, load_placed
 from mobilens.vision.predictor import Predictor
 from mobilens.vision.tasks import task_vision
 
-PHOTO_KINDS = "a path, bytes, a Pillow image or an array"
+PHOTO_KINDS = "a path, bytes, a Pillow image, an array or a Region"
+PHOTO_TYPES = (str, Path, bytes, Image.Image, np.ndarray, Region)
 
 
 def open_predictor(
@@ -146,7 +147,7 @@ class Model:
 
         Args:
             photos: A photo or a sequence of them. A photo is a path, the bytes of a file, a
-                Pillow image, or an array (height, width, 3), RGB, uint8.
+                Pillow image, an array (height, width, 3), RGB, uint8, or a ``Region`` of a file.
             batch_size: Photos answered at once, 1 or more.
 
         Returns:
@@ -157,7 +158,7 @@ class Model:
             ImageError: A photo cannot be read; ``predict_files`` goes on past those.
             UsageError: ``batch_size`` is below 1, or ``photos`` is something else.
         """
-        if isinstance(photos, (str, Path, bytes, Image.Image, np.ndarray)):
+        if isinstance(photos, PHOTO_TYPES):
             return self._answer([self._prepared(photos)])[0]
         if batch_size < 1:
             raise UsageError(f"batch_size is {batch_size}", expected="1 or more")
@@ -195,6 +196,6 @@ class Model:
         return task_vision(self.task.kind).decode(outputs, self.task, placements)
 
     def _prepared(self, photo: Photo) -> Placed:
-        if not isinstance(photo, (str, Path, bytes, Image.Image, np.ndarray)):
+        if not isinstance(photo, PHOTO_TYPES):
             raise UsageError(f"a photo is of type {type(photo).__name__}", expected=PHOTO_KINDS)
         return load_placed(photo, self.task.preprocessing)

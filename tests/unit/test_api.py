@@ -27,6 +27,7 @@ def test_the_public_namespace_is_this():
         "Model",
         "ModelSpec",
         "Observer",
+        "Region",
         "TerminalObserver",
         "__version__",
         "benchmark",

@@ -14,7 +14,7 @@ from mobilens.errors import ImageError, UsageError
 if TYPE_CHECKING:
     from mobilens.spec.task import TaskSpec
     from mobilens.vision.files import FileResult
-    from mobilens.vision.tasks import Render, VisionTask
+    from mobilens.vision.tasks import Render, Shown
 
 # Each option that names a folder, and what is said of the pictures in the end.
 FOLDERS = {"draw": "drawn", "masks": "written as masks", "cutout": "cut out"}
@@ -42,7 +42,7 @@ class Drawings:
     Args:
         args: Of the command line.
         task: Of the model.
-        vision: What that task does with answers.
+        vision: How its answers are shown.
         show: How much of each answer is drawn.
 
     Raises:
@@ -50,7 +50,7 @@ class Drawings:
     """
 
     def __init__(
-        self, args: argparse.Namespace, task: TaskSpec, vision: VisionTask, show: dict[str, Any]
+        self, args: argparse.Namespace, task: TaskSpec, vision: Shown, show: dict[str, Any]
     ) -> None:
         if args.mask_style and not args.masks:
             raise UsageError(
@@ -94,7 +94,7 @@ class Drawings:
 
 
 def _render(
-    name: str, args: argparse.Namespace, task: TaskSpec, vision: VisionTask, show: dict[str, Any]
+    name: str, args: argparse.Namespace, task: TaskSpec, vision: Shown, show: dict[str, Any]
 ) -> Render:
     """What makes the pictures of an option."""
     from PIL import Image

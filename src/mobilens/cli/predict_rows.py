@@ -13,7 +13,7 @@ from mobilens.cli.terminal import json_text
 if TYPE_CHECKING:
     from mobilens.spec.task import TaskSpec
     from mobilens.vision.files import FileResult
-    from mobilens.vision.tasks import VisionTask
+    from mobilens.vision.tasks import Shown
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Rows:
     Attributes:
         style: ``"text"``, ``"json"`` or ``"csv"``.
         task: Of the model.
-        vision: What that task does with answers.
+        vision: How its answers are shown.
         show: How much of each answer, as the task's functions take it.
     """
 
     style: str
     task: TaskSpec
-    vision: VisionTask
+    vision: Shown
     show: dict[str, Any] = field(default_factory=dict)
 
     def header(self) -> list[str]:

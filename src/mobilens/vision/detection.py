@@ -91,7 +91,13 @@ class DetectionPrediction:
 
     def above(self, score: float) -> DetectionPrediction:
         """Those of this score or more."""
-        keep = self.scores >= score
+        return self._only(self.scores >= score)
+
+    def labelled(self, labels: Sequence[str]) -> DetectionPrediction:
+        """Those with one of these labels."""
+        return self._only(np.array([label in labels for label in self.labels], bool))
+
+    def _only(self, keep: NDArray[np.bool_]) -> DetectionPrediction:
         return DetectionPrediction(
             self.boxes[keep], self.scores[keep], self.classes[keep], self.class_names, self.scale
         )
@@ -333,12 +339,15 @@ def _counted(names: Sequence[str], classes: Sequence[int]) -> str:
 
 def text(prediction: DetectionPrediction, min_score: float = SHOWN_SCORE) -> str:
     """Write what was found with ``min_score`` or more in a line."""
-    shown = prediction.above(min_score)
-    things = (
+    return ", ".join(texts(prediction.above(min_score))) or "nothing"
+
+
+def texts(prediction: DetectionPrediction) -> list[str]:
+    """Write what each thing is, and where."""
+    return [
         f"{words} at {' '.join(f'{side:.0f}' for side in box)}"
-        for words, box in zip(_worded(shown), shown.boxes, strict=True)
-    )
-    return ", ".join(things) or "nothing"
+        for words, box in zip(_worded(prediction), prediction.boxes, strict=True)
+    ]
 
 
 def csv_header(task: TaskSpec, min_score: float = SHOWN_SCORE) -> list[str]:  # noqa: ARG001

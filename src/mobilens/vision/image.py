@@ -7,7 +7,9 @@ first frame. EXIF orientation is applied.
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mobilens.errors import ImageError
+from mobilens.errors import ImageError, UsageError
 from mobilens.spec.task import Preprocessing
 from mobilens.vision.decode import MAX_PIXELS, Colour, Decoded, Source, decode, opened, read_size
 from mobilens.vision.orientation import Box, stored_box, swaps_sides, turn_upright
+from mobilens.vision.points import region_around
 from mobilens.vision.predictor import Pixels
 from mobilens.vision.resize import (
     Placement,
@@ -81,6 +84,31 @@ class Region:
 
     path: Path
     box: Box
+
+    def __post_init__(self) -> None:
+        # A name for a path, or the row of an array for a box, is the same region.
+        object.__setattr__(self, "path", Path(self.path))
+        left, top, right, bottom = (float(edge) for edge in self.box)
+        object.__setattr__(self, "box", (left, top, right, bottom))
+        if not (left < right and top < bottom and all(map(math.isfinite, self.box))):
+            raise UsageError(
+                f"the region is {self.box}",
+                expected="left, top, right, bottom, pixels, each side longer than 0",
+            )
+
+    @classmethod
+    def around(cls, path: str | Path, box: Sequence[float] | NDArray[np.floating]) -> Region:
+        """What a model of keypoints looks at to find the points of a thing.
+
+        Args:
+            path: The file.
+            box: Of the thing, left, top, right, bottom in the upright image, pixels.
+
+        Raises:
+            UsageError: The box has no sides, or is made of other than numbers.
+        """
+        left, top, right, bottom = (float(edge) for edge in box)
+        return cls(Path(path), region_around((left, top, right, bottom)))
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)

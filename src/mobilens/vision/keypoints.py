@@ -58,6 +58,7 @@ SAME_PLACE = 0.5
 SAME_SCORE = 0.01
 # In words, more points than these are counted.
 NAMED = 3
+CSV_COLUMNS = ("label", "score", "x", "y")
 
 
 @dataclass(frozen=True, eq=False)
@@ -310,7 +311,7 @@ def text(prediction: KeypointPrediction, min_score: float = SHOWN_SCORE) -> str:
 
 def csv_header(task: TaskSpec, min_score: float = SHOWN_SCORE) -> list[str]:  # noqa: ARG001
     """Name the columns of a point."""
-    return ["label", "score", "x", "y"]
+    return list(CSV_COLUMNS)
 
 
 def csv_rows(prediction: KeypointPrediction, min_score: float = SHOWN_SCORE) -> list[list[str]]:

@@ -177,7 +177,48 @@ class Mistake:
     severity: float
 
 
-class VisionTask(Protocol):
+class Shown(Protocol):
+    """How people get to see answers.
+
+    Predictions are of a task's own type, hence ``Any`` here.
+    """
+
+    # Keyword arguments by which people choose how much of an answer they see: "top" how many
+    # classes, "min_score" which things. The functions with ``show`` take these and no others, and
+    # so does a prediction's ``to_json``; each has a default.
+    SHOW_OPTIONS: tuple[str, ...]
+    # Pictures that can be made of an answer besides ``draw``, by name: "palette" and "alpha" for
+    # masks, "cutout". Each is asked first what it makes of a model's answers, and raises a
+    # UsageError where that is nothing.
+    PICTURES: Mapping[str, Callable[[TaskSpec], Render]]
+
+    def text(self, prediction: Any, **show: Any) -> str:
+        """Write an answer in one line."""
+        ...
+
+    def csv_header(self, task: TaskSpec, **show: Any) -> list[str]:
+        """Name the columns of an answer, between the file's name and its error."""
+        ...
+
+    def csv_rows(self, prediction: Any, **show: Any) -> list[list[str]]:
+        """Give an answer as rows with these columns; none where nothing was found."""
+        ...
+
+    def draw(self, image: NDArray[np.uint8], prediction: Any, **show: Any) -> NDArray[np.uint8]:
+        """Draw an answer on its image.
+
+        Args:
+            image: (height, width, 3), RGB, uint8; it is not changed.
+            prediction: The answer.
+            show: How much of it.
+
+        Returns:
+            A new image of the same layout, possibly taller.
+        """
+        ...
+
+
+class VisionTask(Shown, Protocol):
     """What a task does with answers.
 
     Predictions and targets are of the task's own types, hence ``Any`` here.
@@ -193,14 +234,6 @@ class VisionTask(Protocol):
     merge: Callable[[Sequence[Any]], Any] | None
     HEADS: tuple[str, ...]  # kinds of heads that answer it, the default first
     WORDS: Words  # what people are told about it
-    # Keyword arguments by which people choose how much of an answer they see: "top" how many
-    # classes, "min_score" which things. The functions with ``show`` take these and no others, and
-    # so does a prediction's ``to_json``; each has a default.
-    SHOW_OPTIONS: tuple[str, ...]
-    # Pictures that can be made of an answer besides ``draw``, by name: "palette" and "alpha" for
-    # masks, "cutout". Each is asked first what it makes of a model's answers, and raises a
-    # UsageError where that is nothing.
-    PICTURES: Mapping[str, Callable[[TaskSpec], Render]]
     MISTAKE_SIDE: int | None  # long side of a picture for ``draw_mistake``, pixels; None for any
 
     def decode(
@@ -266,35 +299,10 @@ class VisionTask(Protocol):
         """Give the truth for what a view shows of an image."""
         ...
 
-    def text(self, prediction: Any, **show: Any) -> str:
-        """Write an answer in one line."""
-        ...
-
-    def csv_header(self, task: TaskSpec, **show: Any) -> list[str]:
-        """Name the columns of an answer, between the file's name and its error."""
-        ...
-
-    def csv_rows(self, prediction: Any, **show: Any) -> list[list[str]]:
-        """Give an answer as rows with these columns; none where nothing was found."""
-        ...
-
     def mistakes(
         self, predictions: Sequence[Any], targets: Sequence[Any]
     ) -> Sequence[Mistake | None]:
         """Describe what is wrong with each answer of a data set; None for one that is right."""
-        ...
-
-    def draw(self, image: NDArray[np.uint8], prediction: Any, **show: Any) -> NDArray[np.uint8]:
-        """Draw an answer on its image.
-
-        Args:
-            image: (height, width, 3), RGB, uint8; it is not changed.
-            prediction: The answer.
-            show: How much of it.
-
-        Returns:
-            A new image of the same layout, possibly taller.
-        """
         ...
 
     def draw_mistake(
