@@ -1,7 +1,8 @@
 """Photos to albums and back, from Python, with a model made by hand."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from mobilens.album.index import IndexReport
 from mobilens.album.store import read_album
 from mobilens.errors import DataError, UsageError
 from mobilens.observer import SILENT, Observer
+from mobilens.vision.files import FileResult, predict_files
+from mobilens.vision.predictor import Predictor
 
 TINTS = {"red": (220, 60, 50), "green": (50, 210, 70), "blue": (60, 50, 230)}
 
@@ -142,6 +145,32 @@ def test_a_stop_leaves_the_old_album(
     with pytest.raises(KeyboardInterrupt):
         indexed(photos, model)
     assert len(read_album(photos.parent / "album").names) == 9
+
+
+def test_a_stop_keeps_what_was_answered(
+    photos: Path, model: Path, monkeypatch: pytest.MonkeyPatch, watcher: Any
+) -> None:
+    later = ("green", "red")
+    for name in later:
+        (photos / name).rename(photos.parent / name)
+    indexed(photos, model)
+    for name in later:
+        (photos.parent / name).rename(photos / name)
+    (photos / "blue" / "0.png").unlink()
+
+    def stopped(predictor: Predictor, paths: Iterable[Path], **more: Any) -> Iterator[FileResult]:
+        yield from islice(predict_files(predictor, paths, **more), 4)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mobilens.album.index.predict_files", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            indexed(photos, model, observer=watcher)
+    assert watcher.said == ["4 answers are kept: the same command goes on from there"]
+    # What is gone is dropped once all is known.
+    assert len(read_album(photos.parent / "album").names) == 3 + 4
+    report = indexed(photos, model)
+    assert (report.photos, report.answered, report.dropped) == (8, 2, 1)
 
 
 def test_another_model_is_refused(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,19 +89,23 @@ def index_photos(
     contents = _contents({way_from(folder, path): path for path in photos}, observer)
     known = _known_vectors(before)
     new = {digest: path for digest, path in contents.first_paths() if digest not in known}
-    answers, failed = _answers(predictor, new, batch_size, threads, observer)
+    stated = AlbumModel(way_from(folder, model), made_by, stated_threshold(predictor))
+    save = partial(_save, folder, stated, before)
+    answers: dict[str, Vector] = {}
+    try:
+        failed = _answer(predictor, new, answers, batch_size, threads, observer)
+    except KeyboardInterrupt:
+        _save_what_is_there(contents.digests, known, answers, before, save, observer)
+        raise
     skipped = tuple(
         SkippedFile(str(contents.paths[name]), failed[digest])
         for name, digest in contents.digests.items()
         if digest in failed
     )
-    kept = _in_order(contents.digests, failed, before)
+    kept = _in_order(contents.digests, known | answers, before)
     if not kept:
         raise _nothing_read(skipped)
-    stated = AlbumModel(way_from(folder, model), made_by, stated_threshold(predictor))
-    vectors = _vectors(kept, known | answers, before)
-    if before is None or (before.model, before.photos) != (stated, kept):
-        write_album(Album(folder, stated, kept, vectors))
+    vectors = save(kept, known | answers)
     return IndexReport(
         folder=folder,
         photos=len(kept),
@@ -166,15 +171,15 @@ def _known_vectors(album: Album | None) -> dict[str, Vector]:
     return dict(zip(album.photos.values(), album.vectors.rows, strict=True))
 
 
-def _answers(
+def _answer(
     predictor: Predictor,
     paths: dict[str, str | Path],
+    answers: dict[str, Vector],
     batch_size: int,
     threads: int | None,
     observer: Observer,
-) -> tuple[dict[str, Vector], dict[str, str]]:
-    """Answer for each content: its vector, or why there is none."""
-    answers: dict[str, Vector] = {}
+) -> dict[str, str]:
+    """Put the vector of each content into ``answers`` as it comes; why others have none."""
     failed: dict[str, str] = {}
     results = predict_files(predictor, paths.values(), batch_size=batch_size, threads=threads)
     shown = observer.progress(results, len(paths), "answer")
@@ -184,16 +189,46 @@ def _answers(
             failed[digest] = result.error or ""
         else:
             answers[digest] = prediction.vector
-    return answers, failed
+    return failed
 
 
 def _in_order(
-    digests: dict[str, str], failed: dict[str, str], before: Album | None
+    digests: dict[str, str], vectors: dict[str, Vector], before: Album | None
 ) -> dict[str, str]:
-    """Photos that can be read: first those of before, so that what is new is only added."""
-    read = {name: digest for name, digest in digests.items() if digest not in failed}
+    """Photos that have a vector: first those of before, so that what is new is only added."""
+    read = {name: digest for name, digest in digests.items() if digest in vectors}
     old = {} if before is None else before.photos
     return {name: digest for name, digest in old.items() if read.get(name) == digest} | read
+
+
+def _save(
+    folder: Path,
+    stated: AlbumModel,
+    before: Album | None,
+    photos: dict[str, str],
+    known: dict[str, Vector],
+) -> Vectors:
+    """Write the album, unless it is as before."""
+    vectors = _vectors(photos, known, before)
+    if before is None or (before.model, before.photos) != (stated, photos):
+        write_album(Album(folder, stated, photos, vectors))
+    return vectors
+
+
+def _save_what_is_there(
+    digests: dict[str, str],
+    known: dict[str, Vector],
+    answers: dict[str, Vector],
+    before: Album | None,
+    save: Callable[[dict[str, str], dict[str, Vector]], Vectors],
+    observer: Observer,
+) -> None:
+    """After a stop: what was answered is not asked again, and nothing of before is dropped."""
+    if not answers:
+        return
+    old = {} if before is None else before.photos
+    save(old | _in_order(digests, known | answers, before), known | answers)
+    observer.say(f"{len(answers):,} answers are kept: the same command goes on from there")
 
 
 def _vectors(photos: dict[str, str], vectors: dict[str, Vector], before: Album | None) -> Vectors:
