@@ -52,6 +52,11 @@ def test_clean_data(photos: Path, capsys: pytest.CaptureFixture[str]):
     assert err == ""
 
 
+def test_as_much_is_held_out_as_training_shall(photos: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["check", str(photos), "--val-fraction", "0.5"]) == 0
+    assert "60 of 120 images are held out (50% of each class" in capsys.readouterr().out
+
+
 def test_problems_give_exit_code_1_and_examples(photos: Path, capsys: pytest.CaptureFixture[str]):
     for index in range(9):
         (photos / "dark" / f"bad{index}.jpg").write_bytes(b"no picture")

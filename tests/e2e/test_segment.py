@@ -152,7 +152,11 @@ def test_masks_hold_the_class_of_every_pixel(many, photos, tmp_path, capsys):
     masks = tmp_path / "new" / "masks"
     assert main(["predict", str(many), str(photos), "--masks", str(masks)]) == 0
     assert f"2 written as masks: {masks}\n" in capsys.readouterr().err
-    assert sorted(path.name for path in masks.iterdir()) == ["1.png", "2.png"]
+    assert sorted(path.name for path in masks.iterdir()) == [
+        "1.png",
+        "2.png",
+        "classes.txt",
+    ]
     for name, left, right in (("1.png", 1, 2), ("2.png", 0, 1)):
         mode, values = opened(masks / name)
         assert (mode, values.shape) == ("P", (32, 64))
@@ -169,7 +173,7 @@ def test_masks_are_read_as_truth_again(many, photos, tmp_path, capsys):
     photos.rename(root / "images")
     command = ["predict", str(many), str(root / "images"), "--masks", str(root / "masks")]
     assert main(command) == 0
-    (root / "classes.txt").write_text("".join(f"{name}\n" for name in MANY))
+    assert (root / "masks" / "classes.txt").read_text() == "0 black\n1 red\n2 blue\n"
     data = load_split(str(root), "all", MANY, labels="masks")
     found = {sample.path.name: sample.target.classes for sample in data.samples}
     assert found == {"1.png": (1, 2), "2.jpg": (0, 1)}
@@ -287,6 +291,7 @@ def test_several_kinds_at_once_and_nothing_is_written_over(many, photos, capsys)
         "2-3.jpg",
         "2.png",
         "2-2.png",
+        "classes.txt",
     }
     assert {path.name for path in photos.parent.glob("*.png")} == {
         *("1.png", "1-2.png", "2.png", "2-2.png")

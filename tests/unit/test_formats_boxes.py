@@ -642,6 +642,15 @@ def test_roboflow_as_voc(tmp_path: Path):
     assert found(listing, "val") == {"valid/a.jpg": [("cat", 0, 0, 60, 40)]}
 
 
+def test_voc_images_without_xml_are_told(tmp_path: Path):
+    for name in "abc":
+        photo(tmp_path / "train" / f"{name}.jpg")
+    voc(tmp_path / "train" / "b.xml", ("cat", 1, 1, 60, 40))
+    assert read(tmp_path).notes == (
+        "train: 2 images have no XML file and are left out: a.jpg, c.jpg",
+    )
+
+
 # What is odd about boxes, whichever format they come from
 
 

@@ -14,6 +14,7 @@ from mobilens.model import Model, open_predictor
 from mobilens.observer import SILENT, Observer
 from mobilens.runtime.verify import VerificationReport, verify_bundle
 from mobilens.sources import measured_part
+from mobilens.vision.predictor import VAL_FRACTION
 from mobilens.vision.tasks import task_vision
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def check(
     data: Source,
     *,
     task: str = "classify",
+    val_fraction: float = VAL_FRACTION,
     model: str | Path | None = None,
     observer: Observer = SILENT,
 ) -> LintReport:
@@ -109,13 +111,14 @@ def check(
     Args:
         data: As for ``train``.
         task: What it shall be learnt for: says which labels to look for.
+        val_fraction: Share that ``train`` shall hold out, where the data is not divided.
         model: Model file or checkpoint whose doubts about labels are listed too.
         observer: Is told of progress.
 
     Raises:
         DataError: The data cannot be used, or has classes that the model does not know.
     """
-    splits = load_splits(data, labels=task_vision(task).LABELS)
+    splits = load_splits(data, labels=task_vision(task).LABELS, val_fraction=val_fraction)
     # First, so that a model of other classes is refused at once.
     suspects = _mislabelled(model, data, splits, observer) if model else []
     return check_splits(splits, observer=observer).with_findings(suspects)

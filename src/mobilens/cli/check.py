@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from mobilens.cli.arguments import share
 from mobilens.cli.terminal import print_json, table
 from mobilens.errors import MobilensError
 from mobilens.observer import TerminalObserver
@@ -30,7 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--task",
         default="classify",
         metavar="NAME",
-        help="what it shall be learnt for: classify, detect or segment (default: classify)",
+        help="what it shall be learnt for, as train takes it (default: classify)",
+    )
+    parser.add_argument(
+        "--val-fraction",
+        type=share,
+        metavar="F",
+        help="share of the images that train shall hold out to measure on, where the data is not "
+        "divided into parts (default: 0.2)",
     )
     parser.add_argument(
         "--model", metavar="FILE", help="model file or checkpoint that looks for wrong labels"
@@ -41,10 +49,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check and print; the exit code is 1 if something would spoil a result."""
     from mobilens.api import check
+    from mobilens.vision.predictor import VAL_FRACTION
 
     name = " ".join(args.data)
     try:
-        report = check(args.data, task=args.task, model=args.model, observer=TerminalObserver())
+        report = check(
+            args.data,
+            task=args.task,
+            val_fraction=VAL_FRACTION if args.val_fraction is None else args.val_fraction,
+            model=args.model,
+            observer=TerminalObserver(),
+        )
     except MobilensError as error:
         if not args.json:
             raise

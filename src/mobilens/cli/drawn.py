@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mobilens.cli.picture_folder import PictureFolder
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 # Each option that names a folder, and what is said of the pictures in the end.
 FOLDERS = {"draw": "drawn", "masks": "written as masks", "cutout": "cut out"}
 MASK_STYLES = ("palette", "alpha")
+# Beside masks: what their values stand for, as training reads it.
+CLASSES_FILE = "classes.txt"
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class Drawings:
             )
             for name, render in zip(asked, renders, strict=True)
         ]
+        if args.masks and _mask_style(args) == "palette":
+            _name_classes(args.masks / CLASSES_FILE, task)
 
     def others(self, paths: Iterable[str]) -> Iterable[str]:
         """Leave out what was written, as ``PictureFolder`` does."""
@@ -101,7 +106,7 @@ def _render(
 
     if name == "draw":
         return lambda image, prediction: Image.fromarray(vision.draw(image, prediction, **show))
-    kind = (args.mask_style or MASK_STYLES[0]) if name == "masks" else name
+    kind = _mask_style(args) if name == "masks" else name
     if kind not in vision.PICTURES:
         raise UsageError(
             f"--{name} means nothing to {args.file}, whose task is {task.kind!r}",
@@ -109,3 +114,17 @@ def _render(
             remedy="leave it out",
         )
     return vision.PICTURES[kind](task)
+
+
+def _mask_style(args: argparse.Namespace) -> str:
+    return args.mask_style or MASK_STYLES[0]
+
+
+def _name_classes(path: Path, task: TaskSpec) -> None:
+    """Write a line for each class; a file that is there stays."""
+    from mobilens.atomic import written
+
+    if not path.exists():
+        lines = [f"{number} {name}\n" for number, name in enumerate(task.class_names)]
+        with written(path) as temporary:
+            temporary.write_text("".join(lines), "utf-8")

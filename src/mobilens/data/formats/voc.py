@@ -22,6 +22,7 @@ from mobilens.errors import DataError
 # VOC counts pixels from 1 and names the last one inside.
 FIRST_PIXEL = 1
 NO_IMAGE = ("XML file has no image", "XML files have no image")
+NO_XML = ("image has no XML file and is left out", "images have no XML file and are left out")
 
 
 def recognises(arguments: tuple[str, ...]) -> bool:
@@ -41,43 +42,47 @@ def read(arguments: tuple[str, ...]) -> Listing:
     """
     root = Path(arguments[0]).expanduser()
     parts, notes = [], []
-    for split, folder, names in _parts(root):
+    for split, folder, files, is_chosen in _parts(root):
         drawn = []
         images = {path.stem: path for path in find_images(_images(folder)).images}
         missing = []
-        for xml in names:
+        for xml in files:
             image = images.get(xml.stem)
             if image is None:
                 missing.append(xml.name)
                 continue
             drawn.append(_read_file(xml, image))
-        files, odd = labelled(drawn)
+        samples, odd = labelled(drawn)
         label = f"{split}: " if split else ""
         notes += [f"{label}{note}" for note in odd]
         if missing:
             notes.append(label + counted(len(missing), NO_IMAGE, missing))
-        parts.append(Part(split, root, files))
+        without = sorted(set(images) - {xml.stem for xml in files})
+        if without and not is_chosen:
+            names = [images[stem].name for stem in without]
+            notes.append(label + counted(len(names), NO_XML, names))
+        parts.append(Part(split, root, samples))
     return Listing(str(root), tuple(parts), tuple(notes), labels="boxes")
 
 
-def _parts(root: Path) -> Iterator[tuple[Split | None, Path, list[Path]]]:
-    """Each part with its folder and its XML files."""
+def _parts(root: Path) -> Iterator[tuple[Split | None, Path, list[Path], bool]]:
+    """Each part with its folder, its XML files, and whether a list has chosen them."""
     annotations = root / "Annotations"
     if annotations.is_dir():
         lists = sorted((root / "ImageSets" / "Main").glob("*.txt"))
         named = {split: path for path in lists if (split := split_named(path.stem))}
         for split, path in named.items():
             stems = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
-            yield split, root, [annotations / f"{stem}.xml" for stem in stems]
+            yield split, root, [annotations / f"{stem}.xml" for stem in stems], True
         if not named:
-            yield None, root, sorted(annotations.glob("*.xml"))
+            yield None, root, sorted(annotations.glob("*.xml")), False
         return
     divided = {folder: split_named(folder.name) for folder in visible_folders(root)}
     for folder, split in divided.items():
         if split:
-            yield split, folder, sorted(folder.glob("*.xml"))
+            yield split, folder, sorted(folder.glob("*.xml")), False
     if not any(divided.values()):
-        yield None, root, sorted(root.glob("*.xml"))
+        yield None, root, sorted(root.glob("*.xml")), False
 
 
 def _images(folder: Path) -> Path:

@@ -35,8 +35,8 @@ def find_odd_looks(photos: Sequence[Photo]) -> list[Finding]:
             "extreme_aspect",
             "note",
             [photo for photo in readable if max(photo.size) > EXTREME_ASPECT * min(photo.size)],
-            f"more than {EXTREME_ASPECT:g} times as long as wide: a centre crop sees little of "
-            "them",
+            f"more than {EXTREME_ASPECT:g} times as long as wide: a net sees a small part of them, "
+            "or all of them small",
             "",
             _size_text,
         ),
