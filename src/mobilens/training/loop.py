@@ -312,8 +312,10 @@ def score(run: Fit, net: nn.Module) -> dict[str, float]:
     """Measure a net on the validation images: the task's main score, and the plain loss."""
     net.eval()
     cache, metric, loss = run.data.val, run.vision.new_metric(run.spec), 0.0
-    for start in range(0, len(cache), EVAL_BATCH_SIZE):
-        indices = range(start, min(start + EVAL_BATCH_SIZE, len(cache)))
+    # What a step has fits into memory, also where every pixel has an answer.
+    batch_size = min(EVAL_BATCH_SIZE, run.recipe.batch_size)
+    for start in range(0, len(cache), batch_size):
+        indices = range(start, min(start + batch_size, len(cache)))
         pixels = torch.from_numpy(cache.stacked(indices)).to(run.device)
         raw = net(run.normalise(pixels))
         targets = run.task.targets([run.data.val_targets[i] for i in indices], run.spec)
