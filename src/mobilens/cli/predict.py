@@ -104,7 +104,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--thing",
         action="append",
-        default=[],
         metavar="LABEL",
         help="of what --detector finds, look at these alone; may be given several times",
     )
@@ -123,7 +122,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=named_path,
         metavar="DIR",
         help="of a segmenter, write the class of every pixel into this folder, a PNG file for each "
-        "image, named likewise",
+        "image, named likewise, and the classes' names as classes.txt",
     )
     parser.add_argument(
         "--mask-style",
@@ -212,7 +211,7 @@ def _answering(args: argparse.Namespace, predictor: Predictor) -> tuple[Answer, 
             f"--detector {args.detector} answers no boxes: its task is {detector.task.kind!r}",
             expected="a model file or checkpoint of train --task detect",
         )
-    return partial(top_down.predict_points, detector, predictor, things=args.thing), top_down
+    return partial(top_down.predict_points, detector, predictor, things=args.thing or ()), top_down
 
 
 def _show(args: argparse.Namespace, vision: Shown, kind: str) -> dict[str, Any]:
