@@ -3,7 +3,10 @@
 All of them on all runtimes take two minutes; here each task meets two, and each runtime one task.
 """
 
+from dataclasses import replace
+
 import pytest
+from tests.contract.test_task_training import settings_for
 
 from mobilens.cli import main
 from mobilens.exporting.targets import TARGETS
@@ -12,7 +15,6 @@ from mobilens.runtime.bundle import read_manifest
 from mobilens.runtime.formats import FORMATS
 from mobilens.training.recipe import OF_TASK
 from mobilens.training.run import run_training
-from mobilens.training.settings import TrainSettings
 
 pytestmark = pytest.mark.slow
 MET = {
@@ -33,16 +35,7 @@ def test_every_task_and_every_runtime_with_integers_is_here():
 def trained(request, write_scenes, tmp_path_factory):
     """A checkpoint of a task that has hardly learnt anything, and the data."""
     folder = tmp_path_factory.mktemp(request.param)
-    settings = TrainSettings(
-        source=(str(write_scenes(folder / "scenes", request.param)),),
-        task=request.param,
-        epochs=1,
-        batch_size=4,
-        width=0.25,
-        resolution=64,
-        weights="none",
-        device="cpu",
-    )
+    settings = replace(settings_for(request.param, write_scenes, folder), epochs=1)
     return request.param, run_training(settings, folder / "run", SilentObserver()).checkpoint
 
 
