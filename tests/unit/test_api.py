@@ -128,6 +128,17 @@ def test_a_photo_may_be_a_path_bytes_a_picture_or_an_array(toy: Path, tmp_path: 
         assert np.array_equal(model.predict(photo).probabilities, first.probabilities)
 
 
+def test_a_region_is_answered_by_itself(toy: Path, tmp_path: Path):
+    path = tmp_path / "photo.png"
+    picture = Image.new("RGB", (40, 20), "blue")
+    picture.paste("red", (0, 0, 20, 20))
+    picture.save(path)
+    regions = [mobilens.Region(path, (20, 0, 40, 20)), mobilens.Region(path, (0, 0, 20, 20))]
+    model = mobilens.load(toy)
+    assert model.predict(regions[0]).label == "blue"
+    assert [answer.label for answer in model.predict(regions)] == ["blue", "red"]
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 32])
 def test_several_photos_are_answered_in_order(toy: Path, batch_size: int):
     colours = [*COLOURS, "blue", "red"]

@@ -110,6 +110,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     style = parser.add_mutually_exclusive_group()
     style.add_argument("--json", action="store_true", help="print a JSON object per line")
     style.add_argument("--csv", action="store_true", help="print CSV with a header")
+    _add_pictures(parser)
+    parser.add_argument(
+        "--batch-size", type=positive_int, default=8, metavar="N", help="images answered at once"
+    )
+    parser.add_argument(
+        "--threads",
+        type=positive_int,
+        metavar="N",
+        help="threads to use (default: what the file was made for, or every core)",
+    )
+    add_foreign(parser)
+
+
+def _add_pictures(parser: argparse.ArgumentParser) -> None:
+    """Options that name folders for pictures."""
     parser.add_argument(
         "--draw",
         type=named_path,
@@ -137,16 +152,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of a segmenter, write each image without its background, the first class, into this "
         "folder as PNG; of two classes edges are soft",
     )
-    parser.add_argument(
-        "--batch-size", type=positive_int, default=8, metavar="N", help="images answered at once"
-    )
-    parser.add_argument(
-        "--threads",
-        type=positive_int,
-        metavar="N",
-        help="threads to use (default: what the file was made for, or every core)",
-    )
-    add_foreign(parser)
 
 
 def run(args: argparse.Namespace) -> int:
